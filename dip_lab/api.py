@@ -1,0 +1,52 @@
+"""The whole program as one function, for notebooks and scripts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+
+from dip_lab import runs
+from dip_lab.callbacks.live import LiveCurve, in_notebook
+from dip_lab.cli import config_folder
+from dip_lab.experiment import fit
+from dip_lab.images import as_picture
+from dip_lab.results.restoration import Restoration
+
+__all__ = ["Restoration", "restore"]
+
+
+def restore(picture: Any, task: str = "denoise", net: str = "skip_narrow", overrides: Sequence[str] = (),
+            folder: str | Path | None = None) -> Restoration:
+    """Restore one picture; in a notebook, draw the curve while it fits.
+
+    Args:
+        picture: NumPy array `(H, W)` or `(H, W, C)` (uint8, uint16, or floats in [0, 1]), PIL image, torch tensor
+            `(C, H, W)` in [0, 1], or a path. It is degraded as the task says, and then is the target; with
+            `task.given=true` (or `task/noise=none` for denoise) it is the observation itself.
+        task: denoise, super_resolution or inpaint.
+        net: an option of `configs/net`.
+        overrides: Hydra overrides, such as `["iterations=500", "task.sigma=50", "stopping=fixed"]`.
+        folder: where to write the files of a run, and to continue an unfinished one; nothing is written without it.
+
+    Raises:
+        ValueError: the picture, an override or a value cannot work.
+
+    >>> import numpy as np
+    >>> restore(np.full((8, 8), 0.5), overrides=["iterations=2", "net.width=4"]).image.shape
+    torch.Size([1, 1, 8, 8])
+    """
+    arguments = [f"task={task}", f"net={net}", "logger=none", *overrides]
+    runs.register_resolvers()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        cfg = hydra.compose("run", arguments, return_hydra_config=True)
+    choices = cfg.hydra.runtime.choices
+    live = [LiveCurve()] if in_notebook() else []
+    if folder is None:
+        return fit(cfg, choices, None, as_picture(picture), live)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with runs.claim(folder):
+        return fit(cfg, choices, folder, as_picture(picture), live)

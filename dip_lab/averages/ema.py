@@ -1,0 +1,50 @@
+"""Exponential moving average of the outputs."""
+
+import torch
+from torch import Tensor
+
+
+class EMA:
+    """average = decay * average + (1 - decay) * output, from the first output on, without bias correction.
+
+    As in Deep Image Prior, https://arxiv.org/abs/1711.10925, where it is worth about 1.2 dB in denoising. It
+    averages images, not weights. After the first output nothing is allocated.
+
+    Args:
+        decay: in [0, 1); 0.99 remembers about the last 100 outputs.
+
+    Attributes:
+        image: the average, updated in place; None before the first output.
+
+    Raises:
+        ValueError: `decay` lies outside [0, 1).
+    """
+
+    def __init__(self, decay: float) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"average.decay={decay!r}: give a number in [0, 1), or average=none")
+        self.decay = decay
+        self.image: Tensor | None = None
+
+    @torch.no_grad()
+    def update(self, output: Tensor) -> None:
+        """Take in the output (1, C, H, W) of one iteration."""
+        if self.image is None:
+            self.image = output.detach().float().clone()
+        elif self.image.device != output.device:  # a state loaded before the fit moved to its device
+            self.image = self.image.to(output.device).lerp_(output, 1 - self.decay)
+        else:
+            self.image.lerp_(output, 1 - self.decay)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The live tensor (copy it to keep it); empty before the first output."""
+        return {} if self.image is None else {"image": self.image}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Copy a state in, in place where the shapes agree."""
+        image = state.get("image")
+        if image is not None and self.image is not None and self.image.shape == image.shape:
+            self.image.copy_(image)
+        else:
+            self.image = None if image is None else image.clone()

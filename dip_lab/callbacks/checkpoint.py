@@ -1,0 +1,101 @@
+"""Saves the whole fit so that it can be killed at any moment and continued bit for bit."""
+
+import io
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from dip_lab.callbacks.guard import Guard
+from dip_lab.callbacks.state import live_state, parts_of, restore_state
+from dip_lab.callbacks.stopping import Stopping
+from dip_lab.runs import write_atomic
+
+log = logging.getLogger(__name__)
+KEPT = 2  # if the newest cannot be read, the one before it can
+
+
+class Checkpoint(pl.Callback):
+    """Writes `checkpoints/<iteration>.pt` about every `seconds`, at one of the guard's sound looks.
+
+    Why not Lightning's ModelCheckpoint: it writes through the temporary folder without fsync, and a resumed fit
+    repeats a step (Lightning issues 19367, 19815). Files are read with `weights_only=True`.
+    """
+
+    def __init__(self, seconds: float):
+        if not seconds >= 0:
+            raise ValueError(f"callbacks.checkpoint.seconds={seconds} must be 0 or more")
+        self.seconds = seconds
+        self.folder: Path | None = None  # set by the experiment, as are the two callbacks below
+        self.guard: Guard | None = None
+        self.stopping: Stopping | None = None
+        self.iteration = 0
+        self.elapsed = 0.0  # seconds of fitting before this process took over
+        self._state: dict[str, Any] | None = None
+        self._started = self._saved = time.monotonic()
+        self._stopped: float | None = None
+
+    @property
+    def fitted_seconds(self) -> float:
+        return self.elapsed + (self._stopped or time.monotonic()) - self._started
+
+    def find(self, folder: Path) -> int:
+        """Load the newest readable checkpoint of a folder; the iteration it was taken at, 0 if there is none."""
+        self.folder = folder
+        for path in reversed(_files(folder)):
+            try:
+                self._state = torch.load(path, map_location="cpu", weights_only=True)
+                self.iteration, self.elapsed = self._state["iteration"], self._state["seconds"]
+                return self.iteration
+            except Exception as error:  # torn by a full disk or a failing one: any error of the reader
+                log.warning("%s cannot be read (%s): trying the one before it", path, " ".join(str(error).split())[:100])
+        return 0
+
+    def on_fit_start(self, trainer, module) -> None:
+        self._started = self._saved = time.monotonic()
+        if self._state is not None:
+            parts = parts_of(trainer, module, self.stopping)
+            device = module.device
+            state = _to(self._state, device)
+            restore_state(parts, state["parts"])
+            self.guard.load_state_dict(state["guard"])
+            self._state = None
+
+    def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
+        self.iteration = iteration
+        sound = self.guard.snapshot_iteration == iteration
+        if self.folder is not None and sound and time.monotonic() - self._saved >= self.seconds:
+            self.save(trainer, module)
+
+    def on_train_end(self, trainer, module) -> None:
+        self._stopped = time.monotonic()
+
+    def save(self, trainer, module) -> None:
+        """Write the present state and remove all but the newest two."""
+        state = {
+            "iteration": self.iteration,
+            "seconds": self.fitted_seconds,
+            "parts": live_state(parts_of(trainer, module, self.stopping)),
+            "guard": self.guard.state_dict(self.iteration),
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomic(self.folder / f"{self.iteration:07d}.pt", buffer.getvalue())
+        for old in _files(self.folder)[:-KEPT]:
+            old.unlink()
+        self._saved = time.monotonic()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.pt"))
+
+
+def _to(tree: Any, device: torch.device) -> Any:
+    if isinstance(tree, torch.Tensor):
+        return tree.to(device)
+    if isinstance(tree, dict):
+        return {key: _to(value, device) for key, value in tree.items()}
+    return [_to(value, device) for value in tree] if isinstance(tree, list) else tree

@@ -1,0 +1,91 @@
+"""Rolls the fit back when it breaks: a non-finite value, or the published 5 dB drop."""
+
+import logging
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from dip_lab.callbacks.state import live_state, parts_of, restore_state, update
+
+log = logging.getLogger(__name__)
+
+
+class Guard(pl.Callback):
+    """Looks at the fit every `every` iterations and keeps a snapshot of it while it is sound.
+
+    A fit is broken when a loss or output since the last look was not finite, or the data term is `drop_db` decibels
+    above that of the last snapshot (the published backtracking). Then weights, batch-norm buffers, optimiser state,
+    average and stopping rule go back to the snapshot and the fit continues with the next iteration's jitter; the
+    iteration count goes on. After `max_events` such events the fit ends.
+
+    Args:
+        every: iterations between two looks; each costs one wait of the host for the device and one copy of the state.
+        drop_db: the fall that counts as a collapse, in dB of the loss.
+        max_events: events after which the fit ends with the best image.
+    """
+
+    def __init__(self, every: int, drop_db: float, max_events: int):
+        for key, value in (("every", every), ("drop_db", drop_db), ("max_events", max_events)):
+            if not value > 0:
+                raise ValueError(f"callbacks.guard.{key}={value} must be above 0")
+        self.every = every
+        self.drop_db = drop_db
+        self.max_events = max_events
+        self.stopping: Any = None  # set by the experiment: the rule rolls back with the fit
+        self.events: list[dict[str, Any]] = []
+        self.reason: str | None = None
+        self.snapshot: dict[str, Any] | None = None
+        self.snapshot_iteration = 0
+        self.accepted_loss = math.inf
+        self._broken: torch.Tensor | None = None
+
+    def on_train_start(self, trainer, module) -> None:
+        self._broken = torch.zeros((), dtype=torch.bool, device=module.device)
+        if self.snapshot is None:
+            self._accept(trainer, module, self.snapshot_iteration, self.accepted_loss)
+
+    def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
+        # One value that is finite exactly if the loss and the whole output are.
+        self._broken |= ~torch.isfinite(module.loss + module.output.mean())
+        if iteration % self.every:
+            return
+        loss = float(module.loss)
+        if bool(self._broken):
+            self._roll_back(trainer, module, iteration, "a value was not finite")
+        elif loss > self.accepted_loss * 10 ** (self.drop_db / 10):
+            fall = 10 * math.log10(loss / self.accepted_loss)
+            self._roll_back(trainer, module, iteration, f"the fit fell by {fall:.1f} dB")
+        else:
+            self._accept(trainer, module, iteration, loss)
+
+    def _accept(self, trainer, module, iteration: int, loss: float) -> None:
+        state = live_state(parts_of(trainer, module, self.stopping))
+        self.snapshot = update(self.snapshot, state)
+        self.snapshot_iteration, self.accepted_loss = iteration, loss
+
+    def _roll_back(self, trainer, module, iteration: int, what: str) -> None:
+        restore_state(parts_of(trainer, module, self.stopping), self.snapshot)
+        self._broken.zero_()
+        self.events.append({"iteration": iteration, "back_to": self.snapshot_iteration, "what": what})
+        log.warning("guard: iteration %d: %s; back to iteration %d (event %d of %d)", iteration, what,
+                    self.snapshot_iteration, len(self.events), self.max_events)
+        if len(self.events) >= self.max_events:
+            self.reason = f"guard: {what} at iteration {iteration}, {len(self.events)} events"
+            trainer.should_stop = True
+
+    def state_dict(self, iteration: int) -> dict[str, Any]:
+        """What a resumed fit needs; the snapshot itself only when it is not the state being saved."""
+        return {
+            "events": self.events,
+            "accepted_loss": self.accepted_loss,
+            "snapshot_iteration": self.snapshot_iteration,
+            "snapshot": None if self.snapshot_iteration == iteration else self.snapshot,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.events = state["events"]
+        self.accepted_loss = state["accepted_loss"]
+        self.snapshot_iteration = state["snapshot_iteration"]
+        self.snapshot = state["snapshot"]

@@ -1,0 +1,79 @@
+"""A bar with iteration, speed, ETA, loss, PSNR and why the fit may stop; plain lines where there is no terminal."""
+
+import logging
+import math
+import time
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+
+from dip_lab.results.history import History
+
+log = logging.getLogger(__name__)
+PLAIN_SECONDS = 10.0
+
+
+class Progress(pl.Callback):
+    """Shows the latest row of the history; reads nothing from the device.
+
+    Args:
+        seconds: least time between two refreshes.
+    """
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+        self.history: History | None = None  # set by the experiment, as are the two below
+        self.iterations = 0
+        self.stopping = None
+        self._bar: Bar | None = None
+        self._first = (0, 0.0)
+        self._shown = 0.0
+        self._rows = 0
+
+    def on_train_start(self, trainer, module) -> None:
+        console = Console(stderr=True)
+        if console.is_terminal:
+            self._bar = Bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                            TextColumn("{task.fields[speed]}"), TimeRemainingColumn(), TextColumn("{task.fields[text]}"),
+                            console=console, auto_refresh=False)
+            self._task = self._bar.add_task(module.problem.name, total=self.iterations, speed="", text="")
+            self._bar.start()
+        self._first = (0, 0.0)
+
+    def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
+        now = time.monotonic()
+        if self._first == (0, 0.0):
+            self._first, self._shown = (iteration, now), now
+            return
+        speed = (iteration - self._first[0]) / (now - self._first[1])
+        if self._bar is not None and now - self._shown >= self.seconds:
+            self._bar.update(self._task, completed=iteration, speed=f"{speed:.1f} it/s", text=self._text(), refresh=True)
+            self._shown = now
+        elif self._bar is None and now - self._shown >= PLAIN_SECONDS and len(self.history.rows) != self._rows:
+            left = (self.iterations - iteration) / speed
+            log.info("%d/%d  %.1f it/s  at most %.0f s left  %s", iteration, self.iterations, speed, left, self._text())
+            self._shown, self._rows = now, len(self.history.rows)
+
+    def _text(self) -> str:
+        if not self.history.rows:
+            return ""
+        row = self.history.rows[-1]
+        parts = [f"loss {row['loss']:.3g}"]
+        psnr = row["psnr_average"] if math.isfinite(row["psnr_average"]) else row["psnr"]
+        if math.isfinite(psnr):
+            parts.append(f"psnr {psnr:.2f} dB")
+        if math.isfinite(row["statistic"]):
+            parts.append(self.stopping.rule.why_may_stop)
+        return "  ".join(parts)
+
+    def on_train_end(self, trainer, module) -> None:
+        self._close()
+
+    def on_exception(self, trainer, module, exception) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

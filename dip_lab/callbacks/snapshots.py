@@ -1,0 +1,22 @@
+"""Every `log_every_image` iterations: the present output as a picture."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from dip_lab.images import encode_png
+from dip_lab.loggers.images import log_image
+from dip_lab.runs import write_atomic
+
+
+class Snapshots(pl.Callback):
+    """Writes `snapshots/000500.png` and shows it to trackers that take images."""
+
+    def __init__(self, folder: Path, every: int):
+        self.folder = folder
+        self.every = every
+
+    def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
+        if iteration % self.every == 0:
+            write_atomic(self.folder / f"{iteration:06d}.png", encode_png(module.output))
+            log_image(trainer.loggers, "output", module.output, iteration)

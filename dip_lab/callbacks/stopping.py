@@ -1,0 +1,51 @@
+"""Drives the stopping rule: shows it every output, ends the fit when it says so, and has the answer."""
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+POLL = 10  # iterations between two questions to the rule: asking makes the host wait for the device
+
+
+class Stopping(pl.Callback):
+    """Attributes: `reason`, why the fit ended; None while it runs, or when the iterations ran out."""
+
+    def __init__(self, rule):
+        self.rule = rule
+        self.reason: str | None = None
+        self.kept_weights: list[Tensor] | None = None
+
+    def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
+        self.rule.observe(iteration, module.output, module.average.image)
+        if module.average.image is None:
+            self._keep_weights(module)
+        if iteration % POLL == 0 and self.rule.stop:
+            self.reason = self.rule.reason
+            trainer.should_stop = True
+
+    @torch.no_grad()
+    def _keep_weights(self, module) -> None:
+        """Without an average the answer is `f(z)` with the chosen iteration's weights and no jitter."""
+        live = list(module.generator.state_dict().values())
+        if self.kept_weights is None:
+            self.kept_weights = [tensor.clone() for tensor in live]
+        for kept, tensor in zip(self.kept_weights, live, strict=True):
+            torch.where(self.rule.better, tensor, kept, out=kept)
+
+    @torch.no_grad()
+    def answer(self, module) -> tuple[Tensor, int | None]:
+        """The restoration `(1, C, H, W)` and the iteration that it comes from (None: the rule chose none yet)."""
+        chosen = self.rule.chosen_iteration if self.rule.chosen_iteration > 0 else None
+        if module.average.image is not None:
+            return (module.average.image if chosen is None else self.rule.kept_average), chosen
+        if chosen and self.kept_weights is not None:
+            for tensor, kept in zip(module.generator.state_dict().values(), self.kept_weights, strict=True):
+                tensor.copy_(kept)
+        return module.generator(None), chosen
+
+    def state_dict(self) -> dict:
+        return {"rule": self.rule.state_dict(), "kept_weights": self.kept_weights}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.rule.load_state_dict(state["rule"])
+        self.kept_weights = state["kept_weights"]

@@ -1,0 +1,171 @@
+"""The command line: hand the composed config to a fit, and say in one line what a person did wrong.
+
+Imports Hydra only; torch and Lightning come once there is something to fit, so that `--help` is quick.
+"""
+
+import difflib
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dip_lab import runs, sweep
+
+log = logging.getLogger(__name__)
+GROUPS = ("data", "task", "net", "latent", "optimizer", "stopping", "average", "regularizer", "callbacks", "trainer",
+          "logger", "experiment")
+FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+runs.register_resolvers()
+
+
+def config_folder() -> Path:
+    """`configs/` of an installed package, or of a checkout."""
+    package = Path(__file__).parent
+    return next(folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir())
+
+
+@hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="run")
+def job(cfg: DictConfig) -> float | None:
+    """One cell; returns its PSNR (the objective of a search), or None without a target."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    logging.captureWarnings(True)
+    try:
+        stored = None if cfg.rerun else runs.done(folder)
+        if stored:
+            log.info("done before: %s", folder)
+            sweep.ended.append(("skipped", folder))
+            return stored.get("psnr")
+        with runs.claim(folder):
+            if cfg.rerun:
+                runs.start_over(folder)
+            summary = _fit(cfg, folder)
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise SystemExit(130) from None
+        _record_failure(folder, error)
+        if FULL_ERROR or not (sweeping or isinstance(error, (ValueError, OSError))):
+            raise
+        log.error("%s", one_line(error))
+        if not sweeping:
+            raise SystemExit(2) from None
+        sweep.ended.append(("failed", folder))
+        return None
+    sweep.ended.append(("done", folder))
+    return summary.get("psnr")
+
+
+def _fit(cfg: DictConfig, folder: Path) -> dict[str, Any]:
+    from dip_lab.experiment import fit
+    from dip_lab.speed import tune_allocator
+
+    tune_allocator()
+    restoration = fit(cfg, HydraConfig.get().runtime.choices, folder)
+    summary = restoration.summary
+    _say(summary, folder / f"{restoration.answer}.png")
+    if summary["status"] == "interrupted":
+        raise SystemExit(130)
+    return summary
+
+
+def _say(summary: dict[str, Any], path: Path) -> None:
+    """The short table at the end of a fit."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None)
+    observed = "" if summary["psnr_observed"] is None else f" (observation {summary['psnr_observed']:.2f})"
+    units = {"psnr": f"{{:.2f}} dB{observed}", "psnr_hole": "{:.2f} dB in the hole", "psnr_y": "{:.2f} dB on Y",
+             "ssim": "{:.4f}", "psnr_peak": f"{{:.2f}} dB at iteration {summary['peak_iteration']} (needs the target)"}
+    for key, unit in units.items():
+        if summary[key] is not None:
+            table.add_row(key, unit.format(summary[key]))
+    table.add_row("iteration", f"{summary['chosen_iteration']} of {summary['iterations']}: {summary['stop_reason']}")
+    table.add_row("seconds", f"{summary['seconds']:.1f} ({summary['seconds_per_iteration']:.3f} an iteration)")
+    table.add_row("picture", str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+    Console(soft_wrap=True).print(table)
+
+
+def _record_failure(folder: Path, error: Exception) -> None:
+    """Say in result.json that the cell failed, unless there is no room even for that."""
+    choices = {key: HydraConfig.get().runtime.choices[key] for key in GROUPS[:8]}
+    try:
+        runs.write_json(folder / runs.RESULT, {**choices, "status": "failed", "error": one_line(error)})
+    except OSError as failure:
+        log.error("%s", one_line(failure))
+
+
+def one_line(error: BaseException) -> str:
+    """What a person needs of an error, on one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def explain(error: BaseException, arguments: list[str]) -> str:
+    """One line for a mistake in the overrides, with the nearest key or option where there is one."""
+    text = one_line(error)
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        wanted = re.search(r"Could not find '([^']+)'", text)
+        group, _, option = (wanted[1] if wanted else error.missing_cfg_file or "").rpartition("/")
+        near = difflib.get_close_matches(option, error.options, n=1)
+        return f"{group}={option}: did you mean {near[0]}? " * bool(near) + f"{group} is one of {', '.join(error.options)}"
+    wanted = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text)
+    if wanted:
+        key = wanted[1] or wanted[2]
+        near = _nearest_key(key, arguments)
+        return f"{key}: there is no such key: " + (f"did you mean {near}?" if near else "see --cfg job")
+    return text
+
+
+def _nearest_key(key: str, arguments: list[str]) -> str | None:
+    """The key of the composed config that looks most like a misspelt one."""
+    chosen = [a for a in arguments if a.split("=")[0] in GROUPS]
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        cfg = hydra.compose("run", chosen)
+    known = list(_keys(OmegaConf.to_container(cfg))) + [f"task/{group}" for group in ("noise", "mask", "kernel", "observe")]
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    last = [k for k in known if re.split(r"[./]", k)[-1] == key.split(".")[-1]]  # sigma=50 means task.sigma=50
+    return near[0] if near else last[0] if last else None
+
+
+def _keys(tree: Any, prefix: str = "") -> Any:
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        yield prefix + str(key)
+        yield from _keys(value, f"{prefix}{key}.")
+
+
+def expand_folder(arguments: list[str]) -> list[str]:
+    """`-m data=folder data.path=pictures` without names means one cell for each picture of the folder."""
+    values = dict(a.split("=", 1) for a in arguments if "=" in a)
+    if not {"-m", "--multirun"} & set(arguments) or values.get("data") != "folder" or "data.name" in values:
+        return arguments
+    from dip_lab.data.listing import pictures_in
+
+    names = pictures_in(values.get("data.path", "").strip("'\""))
+    quoted = ("'" + name.replace("\\", "\\\\").replace("'", "\\'") + "'" for name in names)
+    return [*arguments, "data.name=" + ",".join(quoted)]
+
+
+def main() -> int:
+    """Exit code: 0 done, 1 a cell of a sweep failed, 2 a mistake at the prompt, 130 interrupted."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us the error instead of printing it
+    try:
+        sys.argv[1:] = expand_folder(sys.argv[1:])
+        job()
+    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+        if FULL_ERROR:
+            raise
+        print(explain(error, sys.argv[1:]), file=sys.stderr)
+        return 2
+    return int(any(status == "failed" for status, _ in sweep.ended))

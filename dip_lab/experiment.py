@@ -1,0 +1,141 @@
+"""One fit, from config to restoration: the page to read first."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from dip_lab.callbacks.curves import COLUMNS, Curves
+from dip_lab.callbacks.interrupt import Interrupt
+from dip_lab.callbacks.snapshots import Snapshots
+from dip_lab.callbacks.stopping import Stopping
+from dip_lab.generator import Generator
+from dip_lab.images import Picture
+from dip_lab.instantiate import instantiate
+from dip_lab.loggers.images import log_image
+from dip_lab.module import DeepImagePrior, Iterations
+from dip_lab.problem import Problem, build_problem
+from dip_lab.randomness import seed_of
+from dip_lab.results.history import History
+from dip_lab.results.conclude import conclude
+from dip_lab.results.restoration import Restoration
+from dip_lab.speed import autocast_dtype
+
+log = logging.getLogger(__name__)
+
+
+def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, picture: Picture | None = None,
+        callbacks: Sequence[pl.Callback] = ()) -> Restoration:
+    """Fit one network to one picture.
+
+    Args:
+        cfg: the composed config.
+        choices: the chosen option of each group, for the summary.
+        folder: the run's folder; what an earlier, unfinished fit left there is continued. None: nothing is written.
+        picture: instead of `cfg.data`.
+        callbacks: more Lightning callbacks, such as a notebook's live curve.
+
+    Raises:
+        ValueError: something in the config, the picture or the mask cannot work; before the first iteration.
+    """
+    check(cfg)
+    picture = picture or instantiate(cfg.data).load()
+    problem = build_problem(cfg.task, picture, cfg.seed)
+    generator = build_generator(cfg, problem)
+    module = DeepImagePrior(generator, problem, instantiate(cfg.regularizer), instantiate(cfg.average),
+                            instantiate(cfg.optimizer))
+    rule = instantiate(cfg.stopping)
+    rule.setup(problem, cfg.seed)
+
+    stopping, interrupt = Stopping(rule), Interrupt()
+    guard, checkpoint, progress = (instantiate(cfg.callbacks[key]) for key in ("guard", "checkpoint", "progress"))
+    guard.stopping = checkpoint.stopping = progress.stopping = stopping
+    checkpoint.guard = guard
+    start = checkpoint.find(folder / "checkpoints") if folder else 0
+    history = History(COLUMNS, folder / "history.csv" if folder else None)
+    history.resume(start)
+    progress.history, progress.iterations = history, cfg.iterations
+    curves = Curves(history, cfg.log_every, stopping, lambda: checkpoint.fitted_seconds)
+    snapshots = [Snapshots(folder / "snapshots", cfg.log_every_image)] if folder else []
+
+    with tracker(cfg) as loggers, quiet():
+        trainer = instantiate(
+            cfg.trainer, logger=loggers, max_steps=max(0, cfg.iterations - start), max_epochs=-1, log_every_n_steps=1,
+            enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+            # The order matters: the rule looks first, so that the guard's snapshot holds what it saw.
+            callbacks=[stopping, guard, curves, *snapshots, checkpoint, interrupt, progress, *callbacks],
+        )
+        with interrupt:
+            trainer.fit(module, Iterations(start + 1))
+        restoration = conclude(cfg, choices, module, stopping, guard, checkpoint, history,
+                               device=trainer.strategy.root_device, interrupted=interrupt.signal is not None)
+        if folder:
+            if interrupt.signal and checkpoint.iteration:
+                checkpoint.save(trainer, module)
+            restoration.save(folder)
+        log_image(loggers, "restoration", restoration.image, checkpoint.iteration)
+        for logger in loggers:
+            if hasattr(logger, "summarize"):
+                logger.summarize(restoration.summary)
+    return restoration
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse top-level values that cannot work."""
+    for key in ("iterations", "log_every", "log_every_image"):
+        if not isinstance(cfg[key], int) or cfg[key] < 1:
+            raise ValueError(f"{key}={cfg[key]} must be a whole number of at least 1")
+    if not isinstance(cfg.seed, int):
+        raise ValueError(f"seed={cfg.seed} must be a whole number")
+    devices = cfg.trainer.devices
+    if devices != 1 and not (OmegaConf.is_list(devices) and len(devices) == 1):
+        raise ValueError(f"trainer.devices={devices}: one fit uses one device; more devices run more cells of a sweep")
+    autocast_dtype(cfg.precision, "cpu")
+
+
+def build_generator(cfg: DictConfig, problem: Problem) -> Generator:
+    """The network, with weights that depend on the seed alone, behind its latent."""
+    latent = instantiate(cfg.latent)
+    settings = {key: value for key, value in cfg.net.items() if key != "lr"}  # lr is the optimiser's: ${net.lr}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(cfg.seed, "weights"))
+        net = instantiate(OmegaConf.create(settings), in_channels=latent.depth, out_channels=problem.image_shape[1])
+    return Generator(net, latent, problem.image_shape[-2:], cfg.precision, cfg.seed)
+
+
+@contextlib.contextmanager
+def tracker(cfg: DictConfig):
+    """The loggers of one fit, closed whatever happens: an open W&B run would take the next fit's curves."""
+    logger = instantiate(cfg.logger) if cfg.logger else None
+    loggers = [logger] if logger else []
+    for open_logger in loggers:
+        open_logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+    status = 1
+    try:
+        yield loggers
+        status = 0
+    finally:
+        for open_logger in loggers:  # Lightning's own loggers close themselves
+            if hasattr(open_logger, "finish"):
+                open_logger.finish(status)
+
+
+@contextlib.contextmanager
+def quiet():
+    """Silence, by name, what Lightning says to people who train on data sets."""
+    chatter = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    level = chatter.level
+    chatter.setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        for message in (".*does not have many workers.*", ".*isinstance\\(treespec, LeafSpec\\).*",
+                        ".*GPU available but not used.*", ".*`max_epochs` was not set.*"):
+            warnings.filterwarnings("ignore", message=message)
+        try:
+            yield
+        finally:
+            chatter.setLevel(level)

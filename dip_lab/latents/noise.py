@@ -1,0 +1,35 @@
+"""Random latent: the published default."""
+
+import torch
+from torch import Tensor
+
+from dip_lab.latents.latent import Latent
+from dip_lab.randomness import generator_of
+
+LAWS = {"uniform": torch.rand, "normal": torch.randn}
+
+
+class Noise(Latent):
+    """z = scale * U[0, 1) or scale * N(0, 1), drawn once. Deep Image Prior, https://arxiv.org/abs/1711.10925
+
+    Args:
+        law: "uniform" or "normal".
+        scale: what the draw is multiplied by; published 0.1.
+        depth: channels.
+        jitter: standard deviation of the noise added at each iteration.
+
+    Raises:
+        ValueError: unknown law, `scale` not positive, `depth` below 1, `jitter` negative.
+    """
+
+    def __init__(self, law: str, scale: float, depth: int, jitter: float) -> None:
+        super().__init__(depth, jitter)
+        if law not in LAWS:
+            raise ValueError(f"latent.law={law!r}: choose one of {', '.join(LAWS)}")
+        if not scale > 0:
+            raise ValueError(f"latent.scale={scale!r}: give a number above 0, e.g. 0.1")
+        self.law, self.scale = law, scale
+
+    def _fixed(self, height: int, width: int, seed: int) -> Tensor:
+        draw = LAWS[self.law](1, self.depth, height, width, generator=generator_of(seed, "latent"))
+        return self.scale * draw

@@ -1,0 +1,58 @@
+"""The Deep Image Prior as a LightningModule: the whole method on one screen.
+
+Ulyanov, Vedaldi, Lempitsky, Deep Image Prior, CVPR 2018, https://arxiv.org/abs/1711.10925
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytorch_lightning as pl
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dip_lab.generator import Generator
+from dip_lab.problem import Problem
+
+
+class DeepImagePrior(pl.LightningModule):
+    """Minimise `misfit(A(f(z_t)), y) + regularizer(f(z_t))` over the weights of f, one jittered latent a step.
+
+    After each step `output` is the step's image `(1, C, H, W)`, `loss` its loss (both detached, on the device) and
+    `average` has seen the output. Stopping, logging and checkpoints are callbacks.
+    """
+
+    def __init__(self, generator: Generator, problem: Problem, regularizer: nn.Module, average,
+                 optimizer: Callable[..., Optimizer]):
+        super().__init__()
+        self.generator = generator
+        self.problem = problem
+        self.regularizer = regularizer
+        self.average = average
+        self.optimizer = optimizer
+        self.output: Tensor | None = None
+        self.loss: Tensor | None = None
+
+    def training_step(self, iteration: int, batch_idx: int) -> Tensor:
+        image = self.generator(iteration)
+        loss = self.problem.misfit(image) + self.regularizer(image)
+        self.output, self.loss = image.detach(), loss.detach()
+        return loss
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer, optimizer_closure=None) -> None:
+        optimizer.step(closure=optimizer_closure)  # an optimiser such as L-BFGS calls training_step several times
+        self.average.update(self.output)
+
+    def configure_optimizers(self) -> Optimizer:
+        return self.optimizer(self.parameters())
+
+
+class Iterations:
+    """The training data of a fit that has none: the numbers start, start + 1, ... without end."""
+
+    def __init__(self, start: int):
+        self.start = start
+
+    def __iter__(self) -> Iterator[int]:
+        iteration = self.start
+        while True:
+            yield iteration
+            iteration += 1

@@ -1,0 +1,153 @@
+"""The skip network (hourglass) of Deep Image Prior, https://arxiv.org/abs/1711.10925."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor, nn
+
+from dip_lab.nets.blocks import (
+    ACTIVATIONS,
+    PADDINGS,
+    UPSAMPLINGS,
+    Conv,
+    Lanczos,
+    Merge,
+    choice,
+    flag,
+    kernel_size,
+    listed,
+    norm_act,
+    padded_up,
+    per_scale,
+    to_image,
+    whole,
+)
+
+# What halves the map after the first convolution of a scale; "stride" leaves it to the convolution itself.
+DOWNSAMPLINGS: Mapping[str, Callable[[], nn.Module] | None] = {
+    "stride": None,
+    "avg": lambda: nn.AvgPool2d(2),
+    "max": lambda: nn.MaxPool2d(2),
+    "lanczos2": lambda: Lanczos(2),
+    "lanczos3": lambda: Lanczos(3),
+}
+
+
+class Skip(nn.Module):
+    """Encoder and decoder joined at every scale by a thin branch, all convolutions with batch-norm.
+
+    A list of per-scale values is outermost first. `width` and `depth` describe a network with the same
+    number of channels at every scale; a list `channels` says both, and then they are not read.
+    Every published variant is a set of these values (see tests/nets/test_published_counts.py).
+
+    Raises:
+        ValueError: a value is out of its range, or a list's length is not the number of scales.
+
+    >>> import torch
+    >>> net = Skip(2, 3, 8, 2, None, [0, 4], 3, 3, 1, "stride", "nearest", "zero", True, "leaky_relu")
+    >>> net(torch.zeros(1, 2, 8, 16)).shape
+    torch.Size([1, 3, 8, 16])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        width: int | None,
+        depth: int | None,
+        channels: Sequence[int] | None,
+        skip_channels: int | Sequence[int],
+        kernel_down: int | Sequence[int],
+        kernel_up: int | Sequence[int],
+        kernel_skip: int | Sequence[int],
+        downsample: str | Sequence[str],
+        upsample: str | Sequence[str],
+        padding: str,
+        mix_1x1: bool,
+        activation: str,
+    ):
+        super().__init__()
+        if channels is None:
+            widths = [whole("width", width)] * whole("depth", depth, most=12)
+        else:
+            widths = [whole("channels", c) for c in listed("channels", channels)]
+        scales = len(widths)
+        skips = [whole("skip_channels", c, 0) for c in per_scale("skip_channels", skip_channels, scales)]
+        k_down = [kernel_size("kernel_down", k) for k in per_scale("kernel_down", kernel_down, scales)]
+        k_up = [kernel_size("kernel_up", k) for k in per_scale("kernel_up", kernel_up, scales)]
+        k_skip = [kernel_size("kernel_skip", k) for k in per_scale("kernel_skip", kernel_skip, scales)]
+        downs = [choice("downsample", d, DOWNSAMPLINGS) for d in per_scale("downsample", downsample, scales)]
+        ups = [choice("upsample", u, UPSAMPLINGS) for u in per_scale("upsample", upsample, scales)]
+        padding = choice("padding", padding, PADDINGS)
+        activation = choice("activation", activation, ACTIVATIONS)
+        mix_1x1 = flag("mix_1x1", mix_1x1)
+
+        self.stride = 2**scales
+        # The deepest map must be 2 px (batch-norm of a single pixel is undefined), and a reflected one larger
+        # than its padding.
+        sides = [2 * self.stride]
+        if padding == "reflection":
+            for i in range(scales):
+                sides += [2 ** (i + 1) * (k_down[i] // 2 + 1), 2**i * (max(k_up[i], k_skip[i]) // 2 + 1)]
+        self.min_size = padded_up(max(sides), self.stride)
+
+        inputs = [in_channels, *widths[:-1]]
+        deeper = [*widths[1:], widths[-1]]
+        self.scales = nn.ModuleList(
+            Scale(
+                inputs[i],
+                widths[i],
+                deeper[i],
+                skips[i],
+                (k_down[i], k_up[i], k_skip[i]),
+                downs[i],
+                ups[i],
+                padding,
+                mix_1x1,
+                activation,
+            )
+            for i in range(scales)
+        )
+        self.head = nn.Conv2d(widths[0], out_channels, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x, branches = z, []
+        for scale in self.scales:
+            branches.append(scale.branch(x) if scale.branch is not None else None)
+            x = scale.down(x)
+        for scale in reversed(self.scales):
+            x = scale.up(scale.merge(x, branches.pop()))
+        return to_image(self.head(x))
+
+
+class Scale(nn.Module):
+    """One scale's layers: `down` to half the size, the side `branch`, then `merge` and `up` to full size."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        deeper: int,
+        skip: int,
+        kernels: tuple[int, int, int],
+        downsample: str,
+        upsample: str,
+        padding: str,
+        mix_1x1: bool,
+        activation: str,
+    ):
+        super().__init__()
+        k_down, k_up, k_skip = kernels
+        pool = DOWNSAMPLINGS[downsample]
+        self.down = nn.Sequential(
+            Conv(in_channels, width, k_down, padding, stride=1 if pool else 2),
+            *([pool()] if pool else []),
+            *norm_act(width, activation),
+            Conv(width, width, k_down, padding),
+            *norm_act(width, activation),
+        )
+        self.branch = None
+        if skip:
+            self.branch = nn.Sequential(Conv(in_channels, skip, k_skip, padding), *norm_act(skip, activation))
+        self.merge = Merge(skip, deeper, width, k_up, upsample, padding)
+        mix = [nn.Conv2d(width, width, 1), *norm_act(width, activation)] if mix_1x1 else []
+        self.up = nn.Sequential(*norm_act(width, activation), *mix)

@@ -1,0 +1,69 @@
+"""What is measured and what is known: the observation, its operator, its misfit, perhaps the target."""
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from dip_lab.images import Picture
+from dip_lab.instantiate import instantiate
+from dip_lab.tasks.denoise import Identity
+from dip_lab.tasks.noise import NoNoise
+
+
+class Problem(nn.Module):
+    """One degraded picture.
+
+    Attributes:
+        observation: what was measured, `(1, C, h, w)` float32.
+        operator: image -> noiseless observation, an `nn.Module` with an adjoint.
+        target: the ground truth, `(1, C, H, W)` float32 in [0, 1], or None.
+        image_shape: `(1, C, H, W)` of the restoration.
+        answer: stem of the restored picture's file name, such as `dip_denoised`.
+    """
+
+    def __init__(self, observation: Tensor, operator: nn.Module, misfit: nn.Module, evaluation, target: Tensor | None,
+                 answer: str, name: str):
+        super().__init__()
+        self.operator = operator
+        self.measure = misfit
+        self.evaluation = evaluation
+        self.answer = answer
+        self.name = name
+        self.register_buffer("observation", observation, persistent=False)
+        self.register_buffer("target", target, persistent=False)
+        height, width = operator.image_size(tuple(observation.shape[-2:])) if target is None else target.shape[-2:]
+        self.image_shape = (1, observation.shape[1], height, width)
+
+    def misfit(self, image: Tensor) -> Tensor:
+        """Scalar data term between `A(image)` and the observation."""
+        return self.measure(self.operator(image), self.observation, self.operator)
+
+    @torch.no_grad()
+    def scores(self, image: Tensor) -> dict[str, float]:
+        """PSNR, SSIM and the task's own figures of an image against the target; empty without a target."""
+        if self.target is None:
+            return {}
+        return {k: float(v) for k, v in self.evaluation.scores(image, self.target, self.operator).items()}
+
+    @torch.no_grad()
+    def baseline(self) -> Tensor:
+        """The observation at the restoration's size: what a person sees before the restoration."""
+        return self.operator.baseline(self.observation)
+
+
+def build_problem(task: DictConfig, picture: Picture, seed: int) -> Problem:
+    """Degrade a picture as the task's YAML says, or take it as the observation (`given`, or nothing degrades it)."""
+    operator = instantiate(task.operator)
+    operator.prepare(picture, seed)
+    noise = instantiate(task.noise)
+    target, observation = picture.pixels, picture.pixels
+    if task.given or (isinstance(operator, Identity) and isinstance(noise, NoNoise)):
+        target = None
+        if not isinstance(operator, Identity) and operator.image_size(picture.pixels.shape[-2:]) == tuple(
+            picture.pixels.shape[-2:]
+        ):
+            observation = operator(picture.pixels)  # what lies under a mask's holes was not measured
+    else:
+        observation = noise(instantiate(task.observe)(target, operator), seed)
+    return Problem(observation, operator, instantiate(task.misfit), instantiate(task.evaluation), target,
+                   task.answer, picture.name)

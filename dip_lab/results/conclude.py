@@ -1,0 +1,85 @@
+"""From a finished fit to its restoration and summary."""
+
+import platform
+import resource
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from dip_lab.generator import Generator
+from dip_lab.module import DeepImagePrior
+from dip_lab.results.history import History
+from dip_lab.results.restoration import Restoration
+from dip_lab.runs import config_hash
+from dip_lab.speed import autocast_dtype
+
+GROUPS = ("task", "net", "latent", "optimizer", "stopping", "average", "regularizer", "data")
+
+
+@torch.no_grad()
+def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior, stopping, guard, checkpoint,
+             history: History, device: torch.device, interrupted: bool) -> Restoration:
+    """Take the rule's answer and score it. The peak is reported beside the answer and chooses nothing."""
+    seconds, iterations = checkpoint.fitted_seconds, checkpoint.iteration
+    module.cpu()  # as Lightning does after a fit on a GPU
+    problem, rule = module.problem, stopping.rule
+    image, chosen = stopping.answer(module)
+    image = image.cpu()
+    scores = problem.scores(image)
+    curve = "psnr" if module.average.image is None else "psnr_average"
+    peak = history.peak(curve)
+    if "psnr" in scores and (peak is None or scores["psnr"] > peak[0]):
+        peak = scores["psnr"], chosen or iterations
+    summary: dict[str, Any] = {
+        **{key: choices[key] for key in GROUPS},
+        "picture": problem.name,
+        "seed": cfg.seed,
+        "status": "interrupted" if interrupted else "done",
+        "error": None,
+        "iterations": iterations,
+        "chosen_iteration": chosen or iterations,
+        "stop_reason": "interrupted" if interrupted else guard.reason or stopping.reason or "iterations used up",
+        "oracle": rule.uses_target,
+        **{key: scores.get(key) for key in ("psnr", "ssim", "psnr_y", "psnr_hole")},
+        "psnr_output": _psnr(problem, rule.kept_output if chosen else None),
+        "psnr_average": _psnr(problem, rule.kept_average if chosen else None),
+        "psnr_last": history.rows[-1][curve] if history.rows else None,
+        "psnr_peak": peak[0] if peak else None,
+        "peak_iteration": peak[1] if peak else None,
+        "psnr_observed": _psnr(problem, problem.baseline()),
+        "guard_events": guard.events,
+        "seconds": round(seconds, 3),
+        "seconds_per_iteration": round(seconds / max(iterations, 1), 5),
+        "peak_memory_mb": round(_peak_memory_mb(device), 1),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type,
+        "precision": "float32" if autocast_dtype(cfg.precision, device.type) is None else "bf16",
+        "parameters": sum(parameter.numel() for parameter in module.generator.net.parameters()),
+        "config_hash": config_hash(cfg),
+        "versions": {"python": platform.python_version(),
+                     **{name: version(name) for name in ("torch", "pytorch-lightning", "hydra-core", "numpy")}},
+    }
+    pictures = {} if problem.target is None else {"target": problem.target}
+    pictures |= {"observed": problem.baseline(), "latent": _latent_picture(module.generator)}
+    return Restoration(image, summary, history, pictures, problem.answer)
+
+
+def _psnr(problem, image: Tensor | None) -> float | None:
+    return None if image is None else problem.scores(image.cpu()).get("psnr")
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux; of the whole process
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def _latent_picture(generator: Generator) -> Tensor:
+    """The first channel of z, stretched to [0, 1]."""
+    z = generator.latent.z[:, :1].float().cpu()
+    return (z - z.min()) / (z.max() - z.min()).clamp_min(1e-12)

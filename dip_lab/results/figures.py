@@ -1,0 +1,54 @@
+"""The plots of one fit: its curves, and the panel that puts the pictures side by side."""
+
+import io
+import math
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from dip_lab.images import to_uint8
+from dip_lab.results.history import History
+
+
+def curves_figure(history: History, title: str, chosen: int | None, peak: int | None) -> Figure:
+    """Loss (left, logarithmic) and PSNR (right) against the iteration, with the chosen iteration and the peak."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axis = figure.subplots()
+    iterations = history.column("iteration")
+    loss = history.column("loss")
+    axis.plot(iterations, loss, color="0.45", lw=1, label="loss")
+    if any(value > 0 for value in loss):
+        axis.set_yscale("log")
+    axis.set(xlabel="iteration", ylabel="loss", title=title)
+    lines = axis.get_lines()
+    curves = (("psnr", "PSNR of the output", "tab:blue"), ("psnr_average", "PSNR of the average", "tab:orange"))
+    curves = [curve for curve in curves if any(map(math.isfinite, history.column(curve[0])))]
+    if curves:
+        right = axis.twinx()
+        right.set_ylabel("PSNR [dB]")
+        for key, label, color in curves:
+            right.plot(iterations, history.column(key), color=color, lw=1.2, label=label)
+        lines = [*lines, *right.get_lines()]
+    if chosen:
+        lines.append(axis.axvline(chosen, color="tab:green", lw=1, label=f"chosen: {chosen}"))
+    if peak:
+        lines.append(axis.axvline(peak, color="tab:red", lw=1, ls=":", label=f"peak (needs the target): {peak}"))
+    axis.legend(handles=lines, loc="lower right", fontsize="small", framealpha=0.9)
+    return figure
+
+
+def panel_figure(pictures: list[tuple[str, Tensor]]) -> Figure:
+    """Pictures `(1, C, H, W)` in a row, each under its caption."""
+    height, width = pictures[0][1].shape[-2:]
+    figure = Figure(figsize=(3.2 * len(pictures), 3.2 * height / width + 0.7), layout="constrained")
+    for axis, (caption, image) in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures, strict=True):
+        axis.imshow(to_uint8(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.set_title(caption, fontsize="small")
+        axis.axis("off")
+    return figure
+
+
+def figure_png(figure: Figure, dpi: int = 120) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()

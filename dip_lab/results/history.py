@@ -1,0 +1,59 @@
+"""The curves of a fit as rows: kept in memory, and on disk as they come."""
+
+import csv
+import io
+import math
+from pathlib import Path
+
+from dip_lab.runs import write_atomic
+
+
+class History:
+    """Rows of numbers, one each `log_every` iterations; `history.csv` in the run's folder when there is one.
+
+    A row is on disk as soon as it is appended, whatever the tracker does. Not-a-number is an empty field.
+    """
+
+    def __init__(self, columns: list[str], path: Path | None):
+        self.columns = columns
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+
+    def resume(self, iteration: int) -> None:
+        """Take up the rows on disk up to an iteration; what was logged after the checkpoint is computed again."""
+        self.rows = []
+        if self.path is not None and self.path.exists() and iteration > 0:
+            with open(self.path, newline="") as file:
+                for row in csv.DictReader(file):
+                    values = {k: float(v) if v else math.nan for k, v in row.items() if k and v is not None}
+                    values["iteration"] = int(values["iteration"])
+                    if values["iteration"] <= iteration:
+                        self.rows.append(values)
+        if self.path is not None:
+            text = io.StringIO()
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerows([self.columns, *map(self._fields, self.rows)])
+            write_atomic(self.path, text.getvalue().encode())
+
+    def append(self, row: dict[str, float]) -> None:
+        self.rows.append(row)
+        if self.path is not None:
+            with open(self.path, "a", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerow(self._fields(row))
+
+    def column(self, name: str) -> list[float]:
+        return [row.get(name, math.nan) for row in self.rows]
+
+    def peak(self, name: str) -> tuple[float, int] | None:
+        """Largest value of a column and its iteration (the first, when there are several)."""
+        values = [(row[name], row["iteration"]) for row in self.rows if math.isfinite(row.get(name, math.nan))]
+        return max(values, key=lambda value: value[0]) if values else None
+
+    def _fields(self, row: dict[str, float]) -> list[str]:
+        return [_field(row.get(column, math.nan)) for column in self.columns]
+
+
+def _field(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return repr(value) if math.isfinite(value) else ""

@@ -1,0 +1,84 @@
+"""The answer of one fit, and the files that hold it."""
+
+import base64
+import html
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from dip_lab.images import encode_png, to_uint8
+from dip_lab.results.figures import curves_figure, figure_png, panel_figure
+from dip_lab.results.history import History
+from dip_lab.runs import RESULT, write_atomic, write_json
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """The restored picture with what is known about it; draws itself in a notebook.
+
+    Attributes:
+        image: `(1, C, H, W)` float32 in [0, 1], on the CPU.
+        summary: what `result.json` holds: scores, chosen iteration, why it stopped, settings.
+        history: the curves, one row each `log_every` iterations.
+        pictures: the target (if there is one), the observation at the image's size, the latent's first channel.
+        answer: stem of the picture's file name, such as `dip_denoised`.
+    """
+
+    image: Tensor
+    summary: dict[str, Any]
+    history: History
+    pictures: dict[str, Tensor]
+    answer: str
+
+    def numpy(self) -> np.ndarray:
+        """`(H, W)` or `(H, W, C)` float32 in [0, 1]."""
+        return self.image[0].permute(1, 2, 0).squeeze(-1).numpy()
+
+    def pil(self) -> Image.Image:
+        """An 8-bit PIL image."""
+        return Image.fromarray(to_uint8(self.image))
+
+    def panel(self) -> bytes:
+        """PNG of target, observation, latent and restoration side by side."""
+        return figure_png(panel_figure(self._captioned()))
+
+    def curves(self) -> bytes:
+        """PNG of loss and PSNR against the iteration."""
+        summary = self.summary
+        title = f"{summary['task']} · {summary['net']} · stopped: {summary['stop_reason']}"
+        return figure_png(curves_figure(self.history, title, summary["chosen_iteration"], summary["peak_iteration"]))
+
+    def save(self, folder: Path) -> None:
+        """Write pictures and plots, and the summary last: a folder with a summary is complete."""
+        write_atomic(folder / f"{self.answer}.png", encode_png(self.image))
+        write_atomic(folder / f"{self.answer}_curves.png", self.curves())
+        write_atomic(folder / f"{self.answer}_panel.png", self.panel())
+        for name, picture in self.pictures.items():
+            write_atomic(folder / f"{name}.png", encode_png(picture))
+        write_json(folder / RESULT, self.summary)
+
+    def __repr__(self) -> str:
+        return f"Restoration({self.answer}, {self._scores('psnr', 'ssim') or 'no target'}, " \
+               f"iteration {self.summary['chosen_iteration']}: {self.summary['stop_reason']})"
+
+    def _repr_html_(self) -> str:
+        drawn = "".join(
+            f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" style="max-width:100%">'
+            for png in (self.panel(), self.curves())
+        )
+        return f"<div><p>{html.escape(repr(self))}</p>{drawn}</div>"
+
+    def _captioned(self) -> list[tuple[str, Tensor]]:
+        captions = {"target": "target", "observed": f"observation\n{self._scores('psnr_observed')}", "latent": "latent"}
+        pictures = [(captions[name], picture) for name, picture in self.pictures.items()]
+        return [*pictures, (f"restoration\n{self._scores('psnr', 'ssim')}", self.image)]
+
+    def _scores(self, *keys: str) -> str:
+        units = {"psnr": "{:.2f} dB", "psnr_observed": "{:.2f} dB", "ssim": "SSIM {:.3f}"}
+        values = [(key, self.summary.get(key)) for key in keys]
+        return ", ".join(units[k].format(v) for k, v in values if v is not None and math.isfinite(v))

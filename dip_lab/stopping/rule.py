@@ -1,0 +1,155 @@
+"""What every stopping rule shares: it keeps the image it would answer with, without asking the host."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class StoppingRule:
+    """Watches the outputs of a fit and says WHICH iteration's image is the answer, and when to stop.
+
+    A rule is one method, `_better`: "is this output a better answer than the one kept so far?", as a 0-d bool
+    tensor on the device. The base copies output and average at the chosen iteration and counts the iterations
+    since. `observe` never synchronises with the host; `stop`, `reason`, `statistic`, `stale`,
+    `chosen_iteration` and `why_may_stop` do, so ask them every few iterations only.
+
+    A rule with a `patience` freezes its choice at the first iteration where it has been stale that long: the
+    answer does not depend on how often `stop` is asked, and later (overfitted) minima cannot replace it.
+
+    Attributes:
+        uses_target: the rule looks at the target, so its result is a bound and not a restoration.
+        patience: iterations without a better output that end the fit; None never ends it.
+        better: what the last `observe` decided (0-d bool tensor); None before the first one.
+        kept_output: copy of the output at the chosen iteration, (1, C, H, W); None before `observe`.
+        kept_average: same for the running average; None where there is none.
+        statistic_name: column of history.csv; None where the rule computes nothing.
+        sentence: the `reason` once the choice is confirmed.
+        saved: names of the tensors that make up the state; a rule adds its own.
+    """
+
+    uses_target = False
+    patience: int | None = None
+    statistic_name: str | None = None
+    sentence = ""
+    saved: tuple[str, ...] = ("_chosen", "_stale", "_confirmed", "kept_output", "kept_average")
+
+    def __init__(self) -> None:
+        self.observations = 0
+        self.better: Tensor | None = None
+        self._chosen: Tensor | None = None
+        self._stale: Tensor | None = None
+        self._confirmed: Tensor | None = None
+        self.kept_output: Tensor | None = None
+        self.kept_average: Tensor | None = None
+        self._allocated_for: tuple | None = None
+
+    def setup(self, problem: Any, seed: int) -> None:
+        """Tell the rule what is restored: `problem` has `.target` (None if unknown) and `.image_shape`."""
+        self.problem, self.seed = problem, seed
+
+    @torch.no_grad()
+    def observe(self, iteration: int, output: Tensor, average: Tensor | None = None) -> None:
+        """Take in output (1, C, H, W), detached float32, and average; iteration numbers may jump up."""
+        if self._allocated_for != (output.device, average is None):
+            self._allocate(output, average)
+            self._allocated_for = (output.device, average is None)
+        better = self._better(iteration, output, average)
+        if self.patience is not None:
+            better = better & ~self._confirmed
+        self.better = better
+        self._now.fill_(iteration)  # torch.tensor(iteration) would be a blocking copy on CUDA
+        torch.where(better, self._now, self._chosen, out=self._chosen)
+        torch.sub(self._now, self._chosen, out=self._stale)
+        torch.where(better, output, self.kept_output, out=self.kept_output)
+        if average is not None:
+            torch.where(better, average, self.kept_average, out=self.kept_average)
+        if self.patience is not None:
+            self._confirmed.logical_or_(self._stale >= self.patience)
+        self.observations += 1
+
+    def _better(self, iteration: int, output: Tensor, average: Tensor | None) -> Tensor:
+        """Is this a better answer than the kept one? 0-d bool on the device: no `.item()`, no `bool()`.
+
+        True as long as the rule cannot tell: an interrupted fit then answers with its last image.
+        """
+        raise NotImplementedError
+
+    def _allocate(self, output: Tensor, average: Tensor | None) -> None:
+        """Make the buffers that are missing, and bring a loaded state to the output's device."""
+        device = output.device
+        for name in self.saved:
+            if (tensor := getattr(self, name)) is not None:
+                setattr(self, name, tensor.to(device))
+        self._now = torch.zeros((), dtype=torch.int64, device=device)
+        self._yes = torch.ones((), dtype=torch.bool, device=device)
+        if self.kept_output is None:
+            self._chosen = torch.full_like(self._now, -1)
+            self._stale = torch.zeros_like(self._now)
+            self._confirmed = torch.zeros_like(self._yes)
+            self.kept_output = torch.zeros_like(output)
+        if average is not None and self.kept_average is None:
+            self.kept_average = torch.zeros_like(average)
+
+    # Host side: each of these waits for the device.
+
+    @property
+    def stop(self) -> bool:
+        """The choice is confirmed: more iterations change nothing."""
+        return self._confirmed is not None and bool(self._confirmed)
+
+    @property
+    def reason(self) -> str:
+        """Why the fit ended, as far as this rule knows."""
+        return self.sentence if self.stop else "reached the iteration limit"
+
+    @property
+    def chosen_iteration(self) -> int:
+        """The iteration whose image is the answer; -1 before the first `observe`."""
+        return -1 if self._chosen is None else int(self._chosen)
+
+    @property
+    def stale(self) -> int:
+        """Iterations since the chosen one."""
+        return 0 if self._stale is None else int(self._stale)
+
+    @property
+    def statistic(self) -> float | None:
+        """Current value of what the rule watches; None while there is none, or where it is not finite."""
+        return None
+
+    @property
+    def why_may_stop(self) -> str:
+        """A few words for the progress bar."""
+        return ""
+
+    def state_dict(self) -> dict[str, Tensor | int]:
+        """The live tensors (copy them to keep them) and numbers; loading them continues bit for bit."""
+        tensors = {name: getattr(self, name) for name in self.saved}
+        present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+        return {"observations": self.observations, **present}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
+        """Copy a state in, in place where the buffers exist: also backwards, when a snapshot is restored."""
+        self.observations = state["observations"]
+        for name in self.saved:
+            mine, theirs = getattr(self, name), state.get(name)
+            if mine is not None and theirs is not None and mine.shape == theirs.shape:
+                mine.copy_(theirs)
+            else:
+                setattr(self, name, None if theirs is None else theirs.clone())
+                self._allocated_for = None
+
+
+def whole_number(key: str, value: int, least: int) -> int:
+    """Return `value` if it is an integer >= least, else raise the ValueError that names the key."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{key}={value!r}: give a whole number, at least {least}")
+    return value
+
+
+def finite_or_none(value: Tensor | None) -> float | None:
+    """Host copy of a 0-d tensor; None for NaN and infinities, which JSON does not know."""
+    number = float("nan") if value is None else float(value)
+    return number if abs(number) < float("inf") else None

@@ -1,0 +1,78 @@
+"""What is said at the end of a sweep: one line, and summary.csv and summary.md in the group's folder. No torch."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from dip_lab.runs import read_result, write_atomic
+
+COLUMNS = ("task", "net", "picture", "seed", "status", "psnr", "ssim", "psnr_hole", "psnr_y", "psnr_peak",
+           "psnr_observed", "chosen_iteration", "iterations", "seconds", "cell")
+ended: list[tuple[str, Path]] = []  # of this process: (done, skipped or failed; the cell's folder)
+
+
+class SweepSummary(Callback):
+    """Hydra's callback around a multirun."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        ended.clear()
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        if not ended:
+            return
+        group = ended[0][1].parent
+        rows = summary_rows(group)
+        write_atomic(group / "summary.csv", as_csv(rows).encode())
+        write_atomic(group / "summary.md", as_markdown(rows).encode())
+        print_table(rows)
+        counts = {word: sum(status == word for status, _ in ended) for word in ("done", "skipped", "failed")}
+        print(", ".join(f"{number} {word}" for word, number in counts.items()), f"-> {group / 'summary.md'}")
+
+
+def summary_rows(group: Path) -> list[dict[str, Any]]:
+    """One row for each cell of a group's folder that has a result."""
+    rows = []
+    for path in sorted(group.glob("*/result.json")):
+        result = read_result(path.parent)
+        rows.append({**{key: result.get(key) for key in COLUMNS}, "cell": path.parent.name})
+    return rows
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _shown(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    keys = [key for key in COLUMNS if any(row[key] is not None for row in rows)]
+    return keys, [[_cell(row[key]) for key in keys] for row in rows]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def as_markdown(rows: list[dict[str, Any]]) -> str:
+    keys, lines = _shown(rows)
+    return "\n".join("| " + " | ".join(line) + " |" for line in (keys, ["---"] * len(keys), *lines)) + "\n"
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """The summary in the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    keys, lines = _shown(rows)
+    table = Table(*keys)
+    for line in lines:
+        table.add_row(*line)
+    Console().print(table)

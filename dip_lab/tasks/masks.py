@@ -1,0 +1,192 @@
+"""Masks: callables (picture, seed) -> bool tensor (1, 1, H, W) or (1, C, H, W), True = known."""
+
+import logging
+import math
+from dataclasses import dataclass
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from dip_lab.images import Picture, read_picture
+from dip_lab.randomness import generator_of
+from dip_lab.tasks.checks import integer, number, one_of
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A mask from the file `path`; without one, the law that a subclass draws.
+
+    Files: `polarity=white` means that white is known (the convention of the published data), `black` that
+    white is the hole. Channels are averaged; grey levels are thresholded at one half; a file that holds only
+    the values 0 and 1 of 255 is read as such a mask, 1 counting as white. The size must be the picture's.
+
+    Raises:
+        ValueError: (in the call) a file of another size, or one whose mask is only in its alpha channel.
+    """
+
+    path: str | None
+    polarity: str
+
+    def __post_init__(self) -> None:
+        one_of("task.mask.polarity", self.polarity, ("white", "black"))
+
+    def __call__(self, picture: Picture, seed: int) -> Tensor:
+        """The mask of `picture`; laws are a function of (picture size, seed)."""
+        return self._read(picture) if self.path else self.draw(picture, seed)
+
+    def draw(self, picture: Picture, seed: int) -> Tensor:
+        """The law of the subclass, True = known."""
+        raise NotImplementedError
+
+    def _read(self, picture: Picture) -> Tensor:
+        file = read_picture(self.path)
+        (height, width), (rows, columns) = picture.pixels.shape[-2:], file.pixels.shape[-2:]
+        if (rows, columns) != (height, width):
+            raise ValueError(
+                f"task.mask.path={self.path} is {columns} x {rows} px (width x height) but the picture is "
+                f"{width} x {height} px: give a mask of that size (data.size may have changed the picture's)"
+            )
+        white = file.pixels.mean(1, keepdim=True)
+        if (
+            bool(white.min() == white.max())
+            and file.alpha is not None
+            and bool(file.alpha.min() < file.alpha.max())
+        ):
+            raise ValueError(
+                f"task.mask.path={self.path} has one colour only, its mask seems to be in the alpha channel: "
+                f"save that channel as a black and white picture, white = known"
+            )
+        if 0 < white.max() < 1.5 / 255:
+            white = (white > 0).float()
+        grey = ((white > 0.02) & (white < 0.98)).float().mean().item()
+        if grey:
+            _log.info(
+                "task.mask.path=%s: %.1f %% of the pixels are grey, cut at one half", self.path, 100 * grey
+            )
+        return (white >= 0.5) == (self.polarity == "white")
+
+
+@dataclass(frozen=True)
+class File(Mask):
+    """Only the file: `path` must be given."""
+
+    def draw(self, picture: Picture, seed: int) -> Tensor:
+        raise ValueError(
+            "task.mask.path is empty: give a mask file, task.mask.path=holes.png, or a law, task/mask=blobs"
+        )
+
+
+@dataclass(frozen=True)
+class Alpha(Mask):
+    """The picture's own transparency: what is more than half transparent is the hole."""
+
+    def draw(self, picture: Picture, seed: int) -> Tensor:
+        if picture.alpha is None:
+            raise ValueError(
+                f"task/mask=alpha: the picture {picture.name} has no transparent pixels: erase the holes to "
+                f"transparency, or give a mask, task/mask=file task.mask.path=holes.png"
+            )
+        return picture.alpha >= 0.5
+
+
+@dataclass(frozen=True)
+class Bernoulli(Mask):
+    """Each pixel is missing with probability `missing`; `per_channel` draws each channel's holes apart."""
+
+    missing: float
+    per_channel: bool
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number("task.mask.missing", self.missing, 0, 1)
+
+    def draw(self, picture: Picture, seed: int) -> Tensor:
+        channels = picture.pixels.shape[1] if self.per_channel else 1
+        draw = torch.rand(1, channels, *picture.pixels.shape[-2:], generator=generator_of(seed, "mask"))
+        return draw >= self.missing
+
+
+@dataclass(frozen=True)
+class Box(Mask):
+    """A hole in the middle; its sides are `fraction` of the picture's, 1 px at least."""
+
+    fraction: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number("task.mask.fraction", self.fraction, 0, 1, above=True)
+
+    def draw(self, picture: Picture, seed: int) -> Tensor:
+        known = torch.ones(1, 1, *picture.pixels.shape[-2:], dtype=torch.bool)
+        slices = []
+        for side in picture.pixels.shape[-2:]:
+            hole = max(1, round(self.fraction * side))
+            slices.append(slice((side - hole) // 2, (side - hole) // 2 + hole))
+        known[(..., *slices)] = False
+        return known
+
+
+@dataclass(frozen=True)
+class Blobs(Mask):
+    """Smooth random holes over exactly the fraction `missing` of the pixels.
+
+    The lowest values of white noise blurred by a Gaussian, whose sigma is `scale` times the shorter side.
+    """
+
+    missing: float
+    scale: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number("task.mask.missing", self.missing, 0, 1)
+        number("task.mask.scale", self.scale, 0, 1, above=True)
+
+    def draw(self, picture: Picture, seed: int) -> Tensor:
+        height, width = picture.pixels.shape[-2:]
+        noise = torch.randn(height, width, generator=generator_of(seed, "mask"), dtype=torch.float64)
+        sigma = self.scale * min(height, width)
+        squared = torch.fft.fftfreq(height).square()[:, None] + torch.fft.rfftfreq(width).square()
+        blur = torch.exp(-2 * (math.pi * sigma) ** 2 * squared)
+        smooth = torch.fft.irfft2(torch.fft.rfft2(noise) * blur, s=(height, width)).flatten()
+        known = torch.ones(height * width, dtype=torch.bool)
+        known[smooth.argsort()[: round(self.missing * height * width)]] = False
+        return known.reshape(1, 1, height, width)
+
+
+@dataclass(frozen=True)
+class Text(Mask):
+    """`text`, repeated in `lines` evenly spaced lines of letters `size` times the picture's height.
+
+    Where a line's text starts depends on the seed. Drawn with the font inside Pillow, so no file is needed.
+    """
+
+    text: str
+    lines: int
+    size: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        integer("task.mask.lines", self.lines, 1)
+        number("task.mask.size", self.size, 0, 1, above=True)
+        if not str(self.text).strip():
+            raise ValueError("task.mask.text is empty: give the words to draw, task.mask.text='some words'")
+
+    def draw(self, picture: Picture, seed: int) -> Tensor:
+        height, width = picture.pixels.shape[-2:]
+        canvas = Image.new("L", (width, height), 255)
+        pen = ImageDraw.Draw(canvas)
+        pen.fontmode = "1"  # no grey edges
+        font = ImageFont.load_default(max(5.0, self.size * height))
+        words = f"{self.text} "
+        period = max(1, math.ceil(pen.textlength(words, font)))
+        starts = torch.randint(period, (self.lines,), generator=generator_of(seed, "mask")).tolist()
+        line = words * (2 + width // period)
+        for index, start in enumerate(starts):
+            pen.text((-start, height * (index + 0.5) / self.lines), line, fill=0, font=font, anchor="lm")
+        return (
+            torch.frombuffer(bytearray(canvas.tobytes()), dtype=torch.uint8).reshape(1, 1, height, width)
+            > 127
+        )

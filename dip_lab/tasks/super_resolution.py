@@ -1,0 +1,102 @@
+"""Super-resolution: the observation is the image, smoothed and thinned out by a whole factor."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from dip_lab.images import Picture
+from dip_lab.tasks.checks import one_of
+from dip_lab.tasks.kernels import Kernel
+from dip_lab.tasks.operators import Operator
+
+FACTORS = (2, 4, 8)
+
+
+class Downsample(Operator):
+    """A(X) = R_h X R_w^T: one small matrix for each axis holds the kernel, the stride and the border rule.
+
+    Two matrix products are faster than a strided convolution with padding, their gradient is deterministic on
+    a GPU (that of replication padding is not), and the adjoint is the transposes. An image of n px, any n, is
+    observed as ceil(n / factor) px. Computed in float32 at least, under autocast too.
+
+    Raises:
+        ValueError: a factor other than 2, 4, 8; an image smaller than the factor.
+    """
+
+    def __init__(self, factor: int, kernel: Kernel):
+        super().__init__()
+        one_of("task.factor", factor, FACTORS)
+        self.factor, self.kernel = factor, kernel
+        self.register_buffer("rows", torch.empty(0, 0), persistent=False)
+        self.register_buffer("columns", torch.empty(0, 0), persistent=False)
+
+    def prepare(self, picture: Picture, seed: int) -> None:
+        """Build the matrices for a target; for a given observation the first `forward` builds them."""
+        self._fit(*picture.pixels.shape[-2:], picture.pixels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, ceil(H / factor), ceil(W / factor))."""
+        image = image.to(torch.promote_types(image.dtype, torch.float32))
+        self._fit(*image.shape[-2:], image)
+        with torch.autocast(image.device.type, enabled=False):
+            return self.rows @ (image @ self.columns.T)
+
+    def adjoint(self, observation: Tensor) -> Tensor:
+        """The transposes, shaped as `image_size` says."""
+        observation = observation.to(torch.promote_types(observation.dtype, torch.float32))
+        self._fit(*self.image_size(observation.shape[-2:]), observation)
+        with torch.autocast(observation.device.type, enabled=False):
+            return self.rows.T @ (observation @ self.columns)
+
+    def image_size(self, observation_size: tuple[int, int]) -> tuple[int, int]:
+        """The size of the image last seen if it is observed at this size, else `factor` times this size."""
+        known = self.rows.shape[1], self.columns.shape[1]
+        if tuple(-(-side // self.factor) for side in known) == tuple(observation_size):
+            return known
+        return observation_size[0] * self.factor, observation_size[1] * self.factor
+
+    def baseline(self, observation: Tensor) -> Tensor:
+        """Bicubic upsampling (a = -1/2, Pillow's BICUBIC), clamped to [0, 1], cropped to the image's size."""
+        height, width = self.image_size(observation.shape[-2:])
+        larger = F.interpolate(
+            observation, scale_factor=self.factor, mode="bicubic", align_corners=False, antialias=True
+        )
+        return larger[..., :height, :width].clamp(0, 1)
+
+    def _fit(self, height: int, width: int, like: Tensor) -> None:
+        fits = (self.rows.shape[1], self.columns.shape[1]) == (height, width)
+        if fits and self.rows.dtype == like.dtype and self.rows.device == like.device:
+            return
+        if min(height, width) < self.factor:
+            raise ValueError(
+                f"task.factor={self.factor}: a picture of {width} x {height} px is smaller than one pixel of "
+                f"its observation; choose a larger picture or a smaller factor"
+            )
+        self.rows = self.kernel.matrix(height, self.factor).to(like)
+        self.columns = self.kernel.matrix(width, self.factor).to(like)
+
+
+class PillowResize:
+    """Observes as published: Pillow shrinks the 8-bit target to an 8-bit observation.
+
+    The published observation is made with Lanczos of 3 lobes while A has 2 (settings of
+    super-resolution.ipynb), so A(target) is close to it and not equal. Sides that are no multiple of the
+    factor are continued by their last pixel.
+    """
+
+    def __init__(self, factor: int, filter: str):
+        one_of("task.factor", factor, FACTORS)
+        one_of("task.observe.filter", filter, ("lanczos", "bicubic", "bilinear", "box"))
+        self.factor, self.filter = factor, Image.Resampling[filter.upper()]
+
+    def __call__(self, target: Tensor, operator: Operator) -> Tensor:
+        """(1, C, H, W) in [0, 1] -> (1, C, ceil(H / factor), ceil(W / factor)) float32 of whole 255ths."""
+        height, width = target.shape[-2:]
+        larger = F.pad(target, (0, -width % self.factor, 0, -height % self.factor), mode="replicate")
+        planes = larger[0].mul(255).round().clamp(0, 255).byte().cpu().numpy()
+        size = larger.shape[-1] // self.factor, larger.shape[-2] // self.factor
+        # one channel at a time: a fourth channel must not weigh the other three, as Pillow does with alpha
+        small = np.stack([Image.fromarray(plane).resize(size, self.filter) for plane in planes])
+        return torch.from_numpy(small)[None].to(target) / 255

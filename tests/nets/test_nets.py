@@ -1,0 +1,274 @@
+"""Every net of configs/net: sizes, formats, precision, gradients; and the blocks against plain torch."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from omegaconf import OmegaConf
+
+from dip_lab.nets import blocks
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "net"
+# Values that keep the tests quick; a net that is not named runs as shipped.
+SMALL = {
+    "skip": {"width": 8},
+    "skip_narrow": {"width": 8},
+    "unet": {"feature_scale": 16},
+    "resnet": {"width": 8, "blocks": 2},
+    "segnet": {"channels": [8, 8, 16, 16, 16]},
+}
+VARIANTS = [(path.stem, {}) for path in sorted(CONFIGS.glob("*.yaml"))] + [
+    (
+        "skip",
+        {"channels": [4, 6, 8], "skip_channels": [0, 2, 3], "upsample": ["nearest", "bilinear", "nearest"]},
+    ),
+    (
+        "skip",
+        {
+            "depth": 2,
+            "downsample": ["avg", "max"],
+            "kernel_down": [5, 3],
+            "kernel_up": [3, 7],
+            "kernel_skip": 3,
+        },
+    ),
+    ("skip", {"depth": 2, "downsample": ["lanczos2", "lanczos3"], "activation": "swish", "mix_1x1": False}),
+    ("skip", {"depth": 1, "padding": "zero", "activation": "elu", "skip_channels": 0}),
+    ("skip", {"depth": 1, "activation": "none", "kernel_down": 7}),
+    ("unet", {"more_layers": 2, "padding": "reflection"}),
+    (
+        "unet",
+        {"more_layers": 0, "concat_x": True, "norm": "batch", "upsample": "bilinear", "feature_scale": 8},
+    ),
+    ("unet", {"more_layers": 0, "upsample": "nearest"}),
+    ("resnet", {"padding": "zero", "activation": "relu"}),
+    ("segnet", {"pooling": "stride"}),
+    ("segnet", {"channels": [4, 6], "convs": 1, "padding": "zero"}),
+]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_a_seed():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+    torch.set_num_threads(threads)
+
+
+def build(net: str, in_channels: int = 4, out_channels: int = 3, **values):
+    keys = OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{net}.yaml"))
+    unknown = set(values) - set(keys)
+    assert not unknown, f"{net}.yaml does not list {unknown}"
+    assert keys.pop("lr") > 0
+    module, _, target = keys.pop("_target_").rpartition(".")
+    return getattr(importlib.import_module(module), target)(
+        in_channels, out_channels, **(keys | SMALL.get(net, {}) | values)
+    )
+
+
+def latent(net, depth: int = 4) -> torch.Tensor:
+    """As small as the net takes, and one stride wider than high."""
+    assert net.min_size % net.stride == 0
+    return torch.rand(1, depth, net.min_size, net.min_size + net.stride)
+
+
+def is_image(x: torch.Tensor) -> bool:
+    return bool(x.isfinite().all() and x.min() >= 0 and x.max() <= 1)
+
+
+@pytest.mark.parametrize("name, values", VARIANTS)
+def test_fits_the_smallest_latent_in_every_format(name, values):
+    net = build(name, **values)
+    z = latent(net)
+    out = net(z)
+    assert out.shape == (1, 3, *z.shape[2:])
+    assert out.dtype == torch.float32 and is_image(out)
+
+    other = net.to(memory_format=torch.channels_last)(z.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(other, out, atol=2e-4, rtol=0)
+
+    loss = (out - 0.5).square().mean()
+    loss.backward()
+    for key, p in net.named_parameters():
+        assert p.grad is not None and p.grad.isfinite().all(), key
+        if p.ndim == 4:  # a bias before a norm has none
+            assert p.grad.abs().max() > 0, key
+
+
+@pytest.mark.parametrize("name, values", VARIANTS)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_bfloat16_autocast(name, values, layout):
+    net = build(name, **values).to(memory_format=layout)
+    z = torch.rand(1, 4, net.min_size, net.min_size).to(memory_format=layout)
+    seen = []
+    for module in net.modules():
+        if isinstance(module, blocks.Conv):
+            module.register_forward_hook(lambda m, args, out: seen.append(out))
+    with torch.autocast("cpu", torch.bfloat16):
+        out = net(z)
+        out.sum().backward()
+    assert out.dtype == torch.float32 and is_image(out)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+    assert all(x.dtype == torch.bfloat16 and x.is_contiguous(memory_format=layout) for x in seen)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(CONFIGS.glob("*.yaml"))])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_channels_batch_eval_and_state_dict(name, channels):
+    net = build(name, in_channels=2, out_channels=channels)
+    side = 2 * net.min_size if net.min_size < 16 else net.min_size
+    z = torch.rand(2, 2, side, side)
+    assert net(z).shape == (2, channels, side, side)
+    twin = build(name, in_channels=2, out_channels=channels)
+    twin.load_state_dict(net.state_dict())
+    assert torch.equal(twin(z), net(z))
+    assert is_image(net.eval()(z))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
+def test_yaml_opens_with_what_paper_and_try(path):
+    what, paper, hint = path.read_text().splitlines()[:3]
+    assert what.startswith("# ") and len(what) > 20
+    assert "https://arxiv.org/abs/" in paper
+    assert hint.startswith("# try: net.")
+
+
+@pytest.mark.parametrize(
+    "name, values, words",
+    [
+        ("skip", {"activation": "gelu"}, ["net.activation=gelu", "leaky_relu, relu, swish, elu, none"]),
+        ("skip", {"upsample": "cubic"}, ["net.upsample=cubic", "bilinear, nearest"]),
+        ("skip", {"upsample": ["nearest", 3, "nearest", "nearest", "nearest"]}, ["net.upsample=3"]),
+        (
+            "skip",
+            {"downsample": "bilinear"},
+            ["net.downsample=bilinear", "stride, avg, max, lanczos2, lanczos3"],
+        ),
+        ("skip", {"padding": "reflect"}, ["net.padding=reflect", "reflection, zero"]),
+        ("skip", {"skip_channels": [4, 4]}, ["net.skip_channels=[4, 4]", "5 scales"]),
+        ("skip", {"skip_channels": -1}, ["net.skip_channels=-1"]),
+        ("skip", {"kernel_up": 4}, ["net.kernel_up=4", "odd"]),
+        ("skip", {"width": None}, ["net.width=None"]),
+        ("skip", {"depth": 0}, ["net.depth=0"]),
+        ("skip", {"depth": 40}, ["net.depth=40", "1 to 12"]),
+        ("skip", {"channels": 64}, ["net.channels=64", "list"]),
+        ("skip", {"mix_1x1": "yes"}, ["net.mix_1x1=yes", "true, false"]),
+        ("unet", {"norm": "layer"}, ["net.norm=layer", "batch, instance"]),
+        ("unet", {"upsample": "pixelshuffle"}, ["net.upsample=pixelshuffle", "deconv, bilinear, nearest"]),
+        ("unet", {"feature_scale": 128}, ["net.feature_scale=128", "1 to 64"]),
+        ("unet", {"concat_x": True, "feature_scale": 16}, ["net.concat_x=true", "net.feature_scale", "4"]),
+        ("resnet", {"blocks": 0}, ["net.blocks=0"]),
+        ("resnet", {"width": 2.5}, ["net.width=2.5", "whole number"]),
+        ("segnet", {"pooling": "max"}, ["net.pooling=max", "max_indices, stride"]),
+        ("segnet", {"channels": []}, ["net.channels=[]"]),
+    ],
+)
+def test_wrong_values_are_refused_in_one_line(name, values, words):
+    with pytest.raises(ValueError) as error:
+        build(name, **values)
+    assert all(word in str(error.value) for word in words), str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_list_of_channels_overrides_width_and_depth():
+    assert build("skip", width=None, depth=None, channels=[4, 8, 8]).stride == 8
+
+
+def test_yaml_lists_of_omegaconf_are_taken():
+    values = OmegaConf.create({"channels": [4, 8], "skip_channels": [0, 2]})
+    net = build("skip", channels=values.channels, skip_channels=values.skip_channels)
+    assert net.stride == 4 and net.scales[0].branch is None and net.scales[1].branch is not None
+
+
+@pytest.mark.parametrize("pad", [1, 2, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_reflect_pad_by_slices_equals_torch(pad, layout):
+    x = torch.randn(2, 3, pad + 1, 7, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    ours, theirs = blocks.reflect_pad_by_slices(x, pad), blocks.reflect_pad(x, pad)
+    assert torch.equal(ours, theirs) and ours.is_contiguous(memory_format=layout)
+    weight = torch.randn_like(ours)
+    torch.testing.assert_close(*(torch.autograd.grad((y * weight).sum(), x)[0] for y in (ours, theirs)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_max_unpool_by_scatter_equals_torch(dtype, layout):
+    x = torch.randn(2, 3, 6, 10).to(dtype).to(memory_format=layout)
+    pooled, indices = F.max_pool2d(x, 2, return_indices=True)
+    pooled.requires_grad_()
+    ours, theirs = blocks.max_unpool_by_scatter(pooled, indices), F.max_unpool2d(pooled, indices, 2)
+    assert torch.equal(blocks.max_unpool(pooled, indices), theirs)
+    assert torch.equal(ours, theirs) and ours.is_contiguous(memory_format=layout)
+    weight = torch.randn_like(ours)
+    ours_grad, theirs_grad = (torch.autograd.grad((y * weight).sum(), pooled)[0] for y in (ours, theirs))
+    assert torch.equal(ours_grad, theirs_grad)
+
+
+def test_lanczos_taps_are_the_published_shape():
+    """One octave of the published table's rule: even width, sum 1, constants kept, size exactly halved."""
+    for lobes in (2, 3):
+        down = blocks.Lanczos(lobes)
+        assert down.taps.shape[-1] == 4 * lobes
+        assert down.taps.sum().item() == pytest.approx(1, abs=1e-6)
+        assert torch.equal(down.taps, down.taps.flip(-1)) and torch.equal(down.taps, down.taps.mT)
+        torch.testing.assert_close(down(torch.full((1, 3, 6, 10), 0.7)), torch.full((1, 3, 3, 5), 0.7))
+
+
+def test_merge_is_concatenate_skip_first_then_norm_then_convolve():
+    merge = blocks.Merge(2, 3, 4, 3, "nearest", "reflection")
+    deep, skip = torch.randn(1, 3, 4, 5), torch.randn(1, 2, 8, 10)
+    both = torch.cat((skip, deep.repeat_interleave(2, 2).repeat_interleave(2, 3)), 1)
+    both = (both - both.mean((2, 3), keepdim=True)) / (
+        both.var((2, 3), keepdim=True, unbiased=False) + 1e-5
+    ).sqrt()
+    expected = F.conv2d(F.pad(both, (1, 1, 1, 1), mode="reflect"), merge.conv.weight, merge.conv.bias)
+    torch.testing.assert_close(merge(deep, skip), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_segnet_fits_alike_in_strict_mode():
+    net = build("segnet")
+    z = latent(net)
+    loose = torch.autograd.grad(net(z).square().sum(), list(net.parameters()))
+    torch.use_deterministic_algorithms(True)
+    try:
+        strict = torch.autograd.grad(net(z).square().sum(), list(net.parameters()))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(a, b) for a, b in zip(loose, strict, strict=True))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", [path.stem for path in sorted(CONFIGS.glob("*.yaml"))])
+def test_strict_determinism_on_a_gpu(name, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    net = build(name).cuda()
+    z = latent(net).cuda()
+    torch.use_deterministic_algorithms(True)
+    try:
+        grads = [torch.autograd.grad(net(z).square().sum(), list(net.parameters())) for _ in range(2)]
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted(CONFIGS.glob("*.yaml"))])
+def test_fits_a_smooth_picture(name):
+    net = build(name, in_channels=8)
+    rate = OmegaConf.load(CONFIGS / f"{name}.yaml").lr
+    side = max(32, net.min_size)
+    rows, columns = torch.meshgrid(torch.linspace(0, 1, side), torch.linspace(0, 1, side), indexing="ij")
+    target = torch.stack((rows, columns, (rows - columns).abs()))[None]
+    z = 0.1 * torch.rand(1, 8, side, side)
+    adam = torch.optim.Adam(net.parameters(), lr=rate)
+    losses = []
+    for _ in range(40 if rate >= 0.01 else 80):
+        loss = (net(z) - target).square().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / (5 if rate >= 0.01 else 1.5), losses

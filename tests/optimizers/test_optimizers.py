@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "optimizer").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_optimizer_lowers_a_quadratic(path):
+    config = OmegaConf.create({"net": {"lr": 0.02}, "optimizer": OmegaConf.load(path)})
+    weights = torch.nn.Parameter(torch.tensor([1.0, -0.7, 0.4]))
+    optimizer = instantiate(config.optimizer)([weights])
+    scale = torch.tensor([1.0, 3.0, 0.5])
+
+    def loss():
+        optimizer.zero_grad()
+        value = (scale * weights.square()).sum()
+        value.backward()
+        return value
+
+    before = loss().item()
+    for _ in range(60):
+        optimizer.step(loss)
+    assert loss().item() < 0.8 * before
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_adam_takes_the_step_of_the_network(name):
+    path = CONFIGS / "optimizer" / f"{name}.yaml"
+    config = OmegaConf.create({"net": {"lr": 0.02}, "optimizer": OmegaConf.load(path)})
+    assert instantiate(config.optimizer)([torch.nn.Parameter(torch.ones(1))]).defaults["lr"] == 0.02
+
+
+@pytest.mark.parametrize("group", ["stopping", "average", "latent", "regularizer"])
+def test_every_yaml_of_the_group_instantiates(group):
+    paths = sorted((CONFIGS / group).glob("*.yaml"))
+    assert paths
+    for path in paths:
+        config = OmegaConf.load(path)
+        made = instantiate(config)
+        assert f"{type(made).__module__}.{type(made).__name__}" == config._target_
+        assert made.__class__.__module__.rsplit(".", 1)[1] == path.stem
+        assert path.read_text().startswith("# ")

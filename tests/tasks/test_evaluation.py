@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio
+
+from dip_lab.images import read_picture
+from dip_lab.metrics import psnr, psnr_y, ssim
+from dip_lab.tasks.denoise import Identity
+from dip_lab.tasks.evaluation import FullFrame, HoleFrame, LumaFrame
+from dip_lab.tasks.inpaint import Masking
+from dip_lab.tasks.kernels import Lanczos
+from dip_lab.tasks.masks import Bernoulli
+from dip_lab.tasks.super_resolution import Downsample, PillowResize
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def masking(sample, missing, per_channel=False):
+    operator = Masking(Bernoulli(path=None, polarity="white", missing=missing, per_channel=per_channel))
+    operator.prepare(sample, 0)
+    return operator
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_scores_have_the_keys_of_their_rule(channels, picture):
+    sample = picture(24, 31, channels)
+    target, image = sample.pixels, sample.pixels.roll(1, -1)
+    full = FullFrame().scores(image, target, Identity())
+    assert full == {"psnr": psnr(image, target), "ssim": ssim(image, target)}
+    luma = LumaFrame(4).scores(image, target, Identity())
+    assert luma == full | {"psnr_y": psnr_y(image, target, 4)}
+    hole = HoleFrame().scores(image, target, masking(sample, 0.5))
+    assert {k: hole[k] for k in full} == full and hole.keys() - full.keys() == {"psnr_hole"}
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_psnr_of_the_hole_alone(per_channel, picture):
+    sample = picture(24, 31)
+    operator = masking(sample, 0.3, per_channel)
+    image = (sample.pixels + 0.1 * torch.randn(1, 3, 24, 31)).clamp(0, 1)
+    hole = operator.hole.bool().expand_as(image)
+    expected = peak_signal_noise_ratio(
+        sample.pixels[hole].double().numpy(), image[hole].double().numpy(), data_range=1
+    )
+    scores = HoleFrame().scores(image, sample.pixels, operator)
+    assert scores["psnr_hole"].item() == pytest.approx(expected, abs=1e-4)
+    assert HoleFrame().scores(operator(image), operator(image), operator)["psnr_hole"] == float("inf")
+
+
+def test_no_hole_no_score_of_it(picture):
+    sample = picture(16, 16)
+    assert HoleFrame().scores(sample.pixels, sample.pixels, masking(sample, 0)).keys() == {"psnr", "ssim"}
+
+
+@pytest.mark.parametrize("border", [-1, 1.5, "four", None])
+def test_other_borders_are_refused(border):
+    with pytest.raises(ValueError, match=rf"task\.evaluation\.border={border}: give a whole number"):
+        LumaFrame(border)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared pictures")
+@pytest.mark.parametrize(("name", "figure"), [("butterfly", 22.10), ("woman", 26.47)])
+def test_bicubic_baseline_is_the_known_figure(name, figure):
+    (path,) = (
+        p for p in (SHARED / "sr" / "Set5").rglob("*.png") if p.stem.startswith(name) and "LR" not in str(p)
+    )
+    sample = read_picture(path)
+    operator = Downsample(4, Lanczos(border="replicate", lobes=2))
+    operator.prepare(sample, 0)
+    baseline = operator.baseline(PillowResize(4, "bicubic")(sample.pixels, operator))
+    scores = LumaFrame(4).scores(baseline, sample.pixels, operator)
+    assert scores["psnr_y"].item() == pytest.approx(figure, abs=0.08)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared pictures")
+def test_masked_psnr_is_the_known_mean():
+    scores = []
+    for path in sorted((SHARED / "inpaint11").glob("*.png")):
+        sample = read_picture(path)
+        operator = masking(sample, 0.5)
+        scores.append(HoleFrame().scores(operator(sample.pixels), sample.pixels, operator)["psnr"].item())
+    assert sum(scores) / 11 == pytest.approx(8.71, abs=0.1)

@@ -1,0 +1,185 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dip_lab.images import read_picture
+from dip_lab.tasks.inpaint import Masking
+from dip_lab.tasks.masks import Alpha, Bernoulli, Blobs, Box, File, Text
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+BOTH = {"path": None, "polarity": "white"}
+LAWS = {
+    "bernoulli": Bernoulli(**BOTH, missing=0.5, per_channel=False),
+    "bernoulli-per-channel": Bernoulli(**BOTH, missing=0.5, per_channel=True),
+    "blobs": Blobs(**BOTH, missing=0.3, scale=0.05),
+    "text": Text(**BOTH, text="deep image prior", lines=3, size=0.2),
+}
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(pixels, name="mask.png"):
+        Image.fromarray(pixels).save(tmp_path / name)
+        return str(tmp_path / name)
+
+    return write
+
+
+def from_file(path, polarity="white"):
+    return File(path=path, polarity=polarity)
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_laws_depend_on_the_seed_alone(name, picture):
+    law, sample = LAWS[name], picture(32, 45)
+    known = law(sample, 1)
+    assert known.dtype == torch.bool and known.shape[-2:] == (32, 45)
+    assert torch.equal(known, law(sample, 1)) and not torch.equal(known, law(sample, 2))
+    assert 0 < known.float().mean() < 1
+
+
+def test_bernoulli_misses_its_fraction(picture):
+    sample = picture(64, 80)
+    for missing in (0.1, 0.5, 0.98):
+        known = Bernoulli(**BOTH, missing=missing, per_channel=True)(sample, 0)
+        assert known.shape == sample.pixels.shape
+        assert (~known).float().mean().item() == pytest.approx(missing, abs=0.015)
+    assert not torch.equal(known[:, 0], known[:, 1])
+    assert Bernoulli(**BOTH, missing=0, per_channel=False)(sample, 0).all()
+
+
+@pytest.mark.parametrize("missing", [0, 0.2, 0.5, 1])
+def test_blobs_cover_exactly(missing, picture):
+    known = Blobs(**BOTH, missing=missing, scale=0.05)(picture(33, 48), 4)
+    assert (~known).sum().item() == round(missing * 33 * 48)
+
+
+def test_blobs_are_blobs(picture):
+    def changes(known):
+        return (known[..., 1:] != known[..., :-1]).float().mean()
+
+    sample = picture(64, 64)
+    fine, coarse = (Blobs(**BOTH, missing=0.5, scale=s)(sample, 0) for s in (0.001, 0.08))
+    assert changes(coarse) < 0.3 * changes(fine)
+
+
+def test_box_is_in_the_middle(picture):
+    known = Box(**BOTH, fraction=0.25)(picture(16, 32), 0)[0, 0]
+    assert not known[6:10, 12:20].any() and (~known).sum() == 4 * 8
+    assert (~Box(**BOTH, fraction=0.001)(picture(16, 32), 0)).sum() == 1
+
+
+def test_text_has_no_grey_and_fits_small_pictures(picture):
+    for size in ((8, 8), (16, 64), (64, 16)):
+        known = LAWS["text"](picture(*size), 0)
+        assert known.shape == (1, 1, *size) and (~known).any() and known.any()
+    more = Text(**BOTH, text="deep image prior", lines=6, size=0.1)
+    fewer = Text(**BOTH, text="deep image prior", lines=2, size=0.1)
+    assert (~more(picture(96, 96), 0)).sum() > 1.5 * (~fewer(picture(96, 96), 0)).sum()
+
+
+def test_alpha_is_the_hole(picture):
+    alpha = torch.ones(1, 1, 16, 16)
+    alpha[..., :4] = 0
+    alpha[..., 4:6] = 0.4
+    assert torch.equal(Alpha(**BOTH)(picture(16, 16, alpha=alpha), 0), alpha > 0.5)
+    with pytest.raises(ValueError, match=r"sample has no transparent pixels.*task\.mask\.path"):
+        Alpha(**BOTH)(picture(16, 16), 0)
+
+
+@pytest.mark.parametrize(
+    "law", [from_file, lambda path, polarity: Box(path=path, polarity=polarity, fraction=0.5)]
+)
+def test_a_file_wins_over_any_law(law, save, picture):
+    white = np.zeros((16, 24), np.uint8)
+    white[3:9, 5:] = 255
+    path, expected = save(white), torch.from_numpy(white > 0)[None, None]
+    assert torch.equal(law(path, "white")(picture(16, 24), 0), expected)
+    assert torch.equal(law(path, "black")(picture(16, 24), 0), ~expected)
+
+
+def test_files_of_other_kinds(save, picture, caplog):
+    bits = np.random.default_rng(0).integers(0, 2, (16, 24)).astype(np.uint8)
+    expected, sample = torch.from_numpy(bits > 0)[None, None], picture(16, 24)
+    for number, pixels in enumerate([bits, bits * 255, bits > 0, np.stack([bits * 255] * 3, -1)]):
+        assert torch.equal(from_file(save(pixels, f"{number}.png"))(sample, 0), expected)
+    assert not caplog.records
+    with caplog.at_level(logging.INFO):
+        soft = from_file(save(np.where(bits, 140, 100).astype(np.uint8)))(sample, 0)
+    assert torch.equal(soft, expected) and "100.0 % of the pixels are grey" in caplog.text
+
+
+def test_files_that_are_refused(save, picture):
+    with pytest.raises(ValueError, match=r"mask\.png is 24 x 16 px.*picture is 31 x 17 px.*data\.size"):
+        from_file(save(np.zeros((16, 24), np.uint8)))(picture(17, 31), 0)
+    hidden = np.zeros((16, 24, 4), np.uint8)
+    hidden[:8, :, 3] = 255
+    with pytest.raises(ValueError, match=r"task\.mask\.path=.*alpha channel"):
+        from_file(save(hidden))(picture(16, 24), 0)
+    with pytest.raises(ValueError, match=r"task\.mask\.path is empty.*task/mask=blobs"):
+        from_file(None)(picture(16, 24), 0)
+    with pytest.raises(ValueError, match=r"task\.mask\.path=.*nothing is known.*polarity=black"):
+        Masking(from_file(save(np.zeros((16, 24), np.uint8)))).prepare(picture(16, 24), 0)
+    with pytest.raises(ValueError, match="no such file"):
+        from_file("absent.png")(picture(16, 24), 0)
+
+
+@pytest.mark.parametrize(
+    ("law", "values", "message"),
+    [
+        (File, {"polarity": "grey"}, r"task\.mask\.polarity=grey: choose white or black"),
+        (Bernoulli, {"missing": 1.1, "per_channel": False}, r"task\.mask\.missing=1\.1: .* at most 1"),
+        (Bernoulli, {"missing": float("nan"), "per_channel": False}, r"task\.mask\.missing=nan"),
+        (Blobs, {"missing": -0.1, "scale": 0.1}, r"task\.mask\.missing=-0\.1"),
+        (Blobs, {"missing": 0.1, "scale": 0}, r"task\.mask\.scale=0: .* above 0"),
+        (Box, {"fraction": 0}, r"task\.mask\.fraction=0"),
+        (Box, {"fraction": "half"}, r"task\.mask\.fraction=half"),
+        (Text, {"text": " ", "lines": 3, "size": 0.1}, r"task\.mask\.text is empty"),
+        (
+            Text,
+            {"text": "a", "lines": 0, "size": 0.1},
+            r"task\.mask\.lines=0: give a whole number of at least 1",
+        ),
+        (Text, {"text": "a", "lines": 2.5, "size": 0.1}, r"task\.mask\.lines=2\.5"),
+        (Text, {"text": "a", "lines": 2, "size": 2}, r"task\.mask\.size=2"),
+    ],
+)
+def test_values_that_are_refused(law, values, message):
+    with pytest.raises(ValueError, match=message):
+        law(**(BOTH | values))
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared pictures")
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("mask_good_256", 0.3, 0.99),
+        ("mask_values_0_1", 0.3, 0.99),
+        ("mask_soft", 0.3, 0.99),
+        ("mask_rgb", 0.3, 0.99),
+        ("mask_inverted", 0.01, 0.7),
+        ("mask_0.1_percent", 0.0005, 0.002),
+        ("mask_all_one", 1, 1),
+    ],
+)
+def test_shared_masks(name, low, high):
+    house = read_picture(SHARED / "denoise9" / "House.png")
+    operator = Masking(from_file(str(SHARED / "bad" / f"{name}.png")))
+    operator.prepare(house, 0)
+    assert low <= operator.known.mean() <= high
+    assert operator.has_hole == (name != "mask_all_one")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared pictures")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("wrong_size", "180 x 200.*256 x 256"), ("all_zero", "nothing is known"), ("in_alpha", "alpha channel")],
+)
+def test_shared_masks_that_are_refused(name, message):
+    house = read_picture(SHARED / "denoise9" / "House.png")
+    with pytest.raises(ValueError, match=message):
+        Masking(from_file(str(SHARED / "bad" / f"mask_{name}.png"))).prepare(house, 0)
