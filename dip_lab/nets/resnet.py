@@ -21,9 +21,7 @@ class ResNet(nn.Module):
     stride = 1
     min_size = 2  # reflection by 1 px, and the batch-norm of a single pixel is undefined
 
-    def __init__(
-        self, in_channels: int, out_channels: int, width: int, blocks: int, padding: str, activation: str
-    ):
+    def __init__(self, in_channels: int, out_channels: int, width: int, blocks: int, padding: str, activation: str):
         super().__init__()
         width = whole("width", width)
         padding = choice("padding", padding, PADDINGS)

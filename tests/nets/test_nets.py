@@ -88,15 +88,18 @@ def test_fits_the_smallest_latent_in_every_format(name, values):
     assert out.shape == (1, 3, *z.shape[2:])
     assert out.dtype == torch.float32 and is_image(out)
 
-    other = net.to(memory_format=torch.channels_last)(z.to(memory_format=torch.channels_last))
-    torch.testing.assert_close(other, out, atol=2e-4, rtol=0)
-
     loss = (out - 0.5).square().mean()
     loss.backward()
     for key, p in net.named_parameters():
         assert p.grad is not None and p.grad.isfinite().all(), key
         if p.ndim == 4:  # a bias before a norm has none
             assert p.grad.abs().max() > 0, key
+
+    # In float64, as the norms of the few deepest pixels magnify float32's rounding a thousand times.
+    net, z = net.double(), z.double()
+    twin = net(z).detach()
+    last = net.to(memory_format=torch.channels_last)(z.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(last.detach(), twin, atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize("name, values", VARIANTS)
@@ -222,9 +225,7 @@ def test_merge_is_concatenate_skip_first_then_norm_then_convolve():
     merge = blocks.Merge(2, 3, 4, 3, "nearest", "reflection")
     deep, skip = torch.randn(1, 3, 4, 5), torch.randn(1, 2, 8, 10)
     both = torch.cat((skip, deep.repeat_interleave(2, 2).repeat_interleave(2, 3)), 1)
-    both = (both - both.mean((2, 3), keepdim=True)) / (
-        both.var((2, 3), keepdim=True, unbiased=False) + 1e-5
-    ).sqrt()
+    both = (both - both.mean((2, 3), keepdim=True)) / (both.var((2, 3), keepdim=True, unbiased=False) + 1e-5).sqrt()
     expected = F.conv2d(F.pad(both, (1, 1, 1, 1), mode="reflect"), merge.conv.weight, merge.conv.bias)
     torch.testing.assert_close(merge(deep, skip), expected, atol=1e-5, rtol=1e-5)
 
@@ -265,10 +266,10 @@ def test_fits_a_smooth_picture(name):
     z = 0.1 * torch.rand(1, 8, side, side)
     adam = torch.optim.Adam(net.parameters(), lr=rate)
     losses = []
-    for _ in range(40 if rate >= 0.01 else 80):
+    for _ in range(80):
         loss = (net(z) - target).square().mean()
         adam.zero_grad()
         loss.backward()
         adam.step()
         losses.append(loss.item())
-    assert losses[-1] < losses[0] / (5 if rate >= 0.01 else 1.5), losses
+    assert losses[-1] < losses[0] / (5 if rate >= 0.01 else 1.5), losses[::10]
