@@ -119,7 +119,8 @@ def explain(error: BaseException, arguments: list[str]) -> str:
         wanted = re.search(r"Could not find '([^']+)'", text)
         group, _, option = (wanted[1] if wanted else error.missing_cfg_file or "").rpartition("/")
         near = difflib.get_close_matches(option, error.options, n=1)
-        return f"{group}={option}: did you mean {near[0]}? " * bool(near) + f"{group} is one of {', '.join(error.options)}"
+        hint = f"{group}={option}: did you mean {near[0]}? " if near else ""
+        return f"{hint}{group} is one of {', '.join(error.options)}"
     wanted = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text)
     if wanted:
         key = wanted[1] or wanted[2]
@@ -133,7 +134,8 @@ def _nearest_key(key: str, arguments: list[str]) -> str | None:
     chosen = [a for a in arguments if a.split("=")[0] in GROUPS]
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         cfg = hydra.compose("run", chosen)
-    known = list(_keys(OmegaConf.to_container(cfg))) + [f"task/{group}" for group in ("noise", "mask", "kernel", "observe")]
+    known = list(_keys(OmegaConf.to_container(cfg)))
+    known += [f"task/{group}" for group in ("noise", "mask", "kernel", "observe")]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     last = [k for k in known if re.split(r"[./]", k)[-1] == key.split(".")[-1]]  # sigma=50 means task.sigma=50
     return near[0] if near else last[0] if last else None

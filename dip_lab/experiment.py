@@ -14,6 +14,7 @@ from dip_lab.callbacks.curves import COLUMNS, Curves
 from dip_lab.callbacks.interrupt import Interrupt
 from dip_lab.callbacks.snapshots import Snapshots
 from dip_lab.callbacks.stopping import Stopping
+from dip_lab.checks import integer, number
 from dip_lab.generator import Generator
 from dip_lab.images import Picture
 from dip_lab.instantiate import instantiate
@@ -21,8 +22,8 @@ from dip_lab.loggers.images import log_image
 from dip_lab.module import DeepImagePrior, Iterations
 from dip_lab.problem import Problem, build_problem
 from dip_lab.randomness import seed_of
-from dip_lab.results.history import History
 from dip_lab.results.conclude import conclude
+from dip_lab.results.history import History
 from dip_lab.results.restoration import Restoration
 from dip_lab.speed import autocast_dtype
 
@@ -86,12 +87,12 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
 
 
 def check(cfg: DictConfig) -> None:
-    """Refuse top-level values that cannot work."""
+    """Refuse values that cannot work and that no class of ours checks."""
     for key in ("iterations", "log_every", "log_every_image"):
-        if not isinstance(cfg[key], int) or cfg[key] < 1:
-            raise ValueError(f"{key}={cfg[key]} must be a whole number of at least 1")
-    if not isinstance(cfg.seed, int):
-        raise ValueError(f"seed={cfg.seed} must be a whole number")
+        integer(key, cfg[key], 1)
+    integer("seed", cfg.seed)
+    if "lr" in cfg.optimizer:
+        number("optimizer.lr", cfg.optimizer.lr, 0, above=True)
     devices = cfg.trainer.devices
     if devices != 1 and not (OmegaConf.is_list(devices) and len(devices) == 1):
         raise ValueError(f"trainer.devices={devices}: one fit uses one device; more devices run more cells of a sweep")

@@ -131,8 +131,9 @@ def claim(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             lock.seek(0)
+            owner = lock.read().strip() or "?"
             raise ValueError(
-                f"{folder} is being computed by process {lock.read().strip() or '?'}: wait for it, or change the experiment"
+                f"{folder} is being computed by process {owner}: wait for it, or change the experiment"
             ) from error
         lock.seek(0)
         lock.truncate()

@@ -6,6 +6,8 @@ import sys
 
 import torch
 
+from dip_lab.checks import one_of
+
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
 
 
@@ -40,6 +42,4 @@ def autocast_dtype(precision: str, device_type: str) -> torch.dtype | None:
         ValueError: `precision` is not one of auto, bf16, float32.
     """
     choices = {"auto": has_fast_bf16(device_type), "bf16": True, "float32": False}
-    if precision not in choices:
-        raise ValueError(f"precision={precision} is unknown: use auto, bf16 or float32")
-    return torch.bfloat16 if choices[precision] else None
+    return torch.bfloat16 if choices[one_of("precision", precision, choices)] else None

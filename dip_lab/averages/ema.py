@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from dip_lab.checks import number
+
 
 class EMA:
     """average = decay * average + (1 - decay) * output, from the first output on, without bias correction.
@@ -17,13 +19,11 @@ class EMA:
         image: the average, updated in place; None before the first output.
 
     Raises:
-        ValueError: `decay` lies outside [0, 1).
+        ValueError: `decay` is not a number in [0, 1).
     """
 
     def __init__(self, decay: float) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"average.decay={decay!r}: give a number in [0, 1), or average=none")
-        self.decay = decay
+        self.decay = number("average.decay", decay, 0, 1, below=True)
         self.image: Tensor | None = None
 
     @torch.no_grad()

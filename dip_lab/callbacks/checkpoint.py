@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from dip_lab.callbacks.guard import Guard
 from dip_lab.callbacks.state import live_state, parts_of, restore_state
 from dip_lab.callbacks.stopping import Stopping
+from dip_lab.checks import number
 from dip_lab.runs import write_atomic
 
 log = logging.getLogger(__name__)
@@ -26,9 +28,7 @@ class Checkpoint(pl.Callback):
     """
 
     def __init__(self, seconds: float):
-        if not seconds >= 0:
-            raise ValueError(f"callbacks.checkpoint.seconds={seconds} must be 0 or more")
-        self.seconds = seconds
+        self.seconds = number("callbacks.checkpoint.seconds", seconds, 0, math.inf)
         self.folder: Path | None = None  # set by the experiment, as are the two callbacks below
         self.guard: Guard | None = None
         self.stopping: Stopping | None = None
@@ -51,7 +51,8 @@ class Checkpoint(pl.Callback):
                 self.iteration, self.elapsed = self._state["iteration"], self._state["seconds"]
                 return self.iteration
             except Exception as error:  # torn by a full disk or a failing one: any error of the reader
-                log.warning("%s cannot be read (%s): trying the one before it", path, " ".join(str(error).split())[:100])
+                reason = " ".join(str(error).split())[:100]
+                log.warning("%s cannot be read (%s): trying the one before it", path, reason)
         return 0
 
     def on_fit_start(self, trainer, module) -> None:

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from dip_lab.callbacks.state import live_state, parts_of, restore_state, update
+from dip_lab.checks import integer, number
 
 log = logging.getLogger(__name__)
 
@@ -22,17 +23,14 @@ class Guard(pl.Callback):
 
     Args:
         every: iterations between two looks; each costs one wait of the host for the device and one copy of the state.
-        drop_db: the fall that counts as a collapse, in dB of the loss.
+        drop_db: the fall that counts as a collapse, in dB of the loss; inf: only non-finite values count.
         max_events: events after which the fit ends with the best image.
     """
 
     def __init__(self, every: int, drop_db: float, max_events: int):
-        for key, value in (("every", every), ("drop_db", drop_db), ("max_events", max_events)):
-            if not value > 0:
-                raise ValueError(f"callbacks.guard.{key}={value} must be above 0")
-        self.every = every
-        self.drop_db = drop_db
-        self.max_events = max_events
+        self.every = integer("callbacks.guard.every", every, 1)
+        self.drop_db = number("callbacks.guard.drop_db", drop_db, 0, math.inf, above=True)
+        self.max_events = integer("callbacks.guard.max_events", max_events, 1)
         self.stopping: Any = None  # set by the experiment: the rule rolls back with the fit
         self.events: list[dict[str, Any]] = []
         self.reason: str | None = None

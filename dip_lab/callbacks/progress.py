@@ -6,8 +6,10 @@ import time
 
 import pytorch_lightning as pl
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
+from dip_lab.checks import number
 from dip_lab.results.history import History
 
 log = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ class Progress(pl.Callback):
     """
 
     def __init__(self, seconds: float):
-        self.seconds = seconds
+        self.seconds = number("callbacks.progress.seconds", seconds, 0, math.inf)
         self.history: History | None = None  # set by the experiment, as are the two below
         self.iterations = 0
         self.stopping = None
@@ -34,9 +36,10 @@ class Progress(pl.Callback):
     def on_train_start(self, trainer, module) -> None:
         console = Console(stderr=True)
         if console.is_terminal:
-            self._bar = Bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                            TextColumn("{task.fields[speed]}"), TimeRemainingColumn(), TextColumn("{task.fields[text]}"),
-                            console=console, auto_refresh=False)
+            self._bar = Bar(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
+                TimeRemainingColumn(), TextColumn("{task.fields[text]}"), console=console, auto_refresh=False,
+            )
             self._task = self._bar.add_task(module.problem.name, total=self.iterations, speed="", text="")
             self._bar.start()
         self._first = (0, 0.0)
@@ -48,7 +51,8 @@ class Progress(pl.Callback):
             return
         speed = (iteration - self._first[0]) / (now - self._first[1])
         if self._bar is not None and now - self._shown >= self.seconds:
-            self._bar.update(self._task, completed=iteration, speed=f"{speed:.1f} it/s", text=self._text(), refresh=True)
+            shown = {"speed": f"{speed:.1f} it/s", "text": self._text()}
+            self._bar.update(self._task, completed=iteration, refresh=True, **shown)
             self._shown = now
         elif self._bar is None and now - self._shown >= PLAIN_SECONDS and len(self.history.rows) != self._rows:
             left = (self.iterations - iteration) / speed

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from dip_lab.checks import integer, number
 from dip_lab.randomness import generator_of
 
 
@@ -16,18 +17,15 @@ class Latent(nn.Module):
         z: (1, depth, H, W) float32 buffer, not persistent: `prepare` makes it again from the seed.
 
     Raises:
-        ValueError: `depth` is below 1 or `jitter` negative.
+        ValueError: `depth` is no whole number from 1 on, or `jitter` no number from 0 on.
     """
 
     z: Tensor | None
 
     def __init__(self, depth: int, jitter: float) -> None:
         super().__init__()
-        if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-            raise ValueError(f"latent.depth={depth!r}: give a whole number of channels, at least 1")
-        if not jitter >= 0:
-            raise ValueError(f"latent.jitter={jitter!r}: give a standard deviation of at least 0")
-        self.depth, self.jitter = depth, jitter
+        self.depth = integer("latent.depth", depth, 1)
+        self.jitter = number("latent.jitter", jitter, 0)
         self.register_buffer("z", None, persistent=False)
         self._noise: Tensor | None = None
         self._jittered: Tensor | None = None

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from dip_lab.checks import number, one_of
 from dip_lab.latents.latent import Latent
 from dip_lab.randomness import generator_of
 
@@ -24,11 +25,8 @@ class Noise(Latent):
 
     def __init__(self, law: str, scale: float, depth: int, jitter: float) -> None:
         super().__init__(depth, jitter)
-        if law not in LAWS:
-            raise ValueError(f"latent.law={law!r}: choose one of {', '.join(LAWS)}")
-        if not scale > 0:
-            raise ValueError(f"latent.scale={scale!r}: give a number above 0, e.g. 0.1")
-        self.law, self.scale = law, scale
+        self.law = one_of("latent.law", law, LAWS)
+        self.scale = number("latent.scale", scale, 0, above=True)
 
     def _fixed(self, height: int, width: int, seed: int) -> Tensor:
         draw = LAWS[self.law](1, self.depth, height, width, generator=generator_of(seed, "latent"))

@@ -7,6 +7,8 @@ from typing import Any
 
 from pytorch_lightning.loggers import WandbLogger
 
+from dip_lab.checks import one_of
+
 log = logging.getLogger(__name__)
 
 
@@ -47,9 +49,7 @@ def start(project: str, mode: str, save_dir: str, group: str, job_type: str, tag
     import wandb
 
     name = Path(save_dir).name
-    mode = os.environ.get("WANDB_MODE") or mode
-    if mode not in ("offline", "online", "disabled"):
-        raise ValueError(f"logger.mode={mode} is unknown: use offline, online or disabled")
+    mode = one_of("logger.mode", os.environ.get("WANDB_MODE") or mode, ("offline", "online", "disabled"))
     try:
         run = wandb.init(
             project=project, dir=save_dir, mode=mode, group=group, job_type=job_type, tags=tags, name=name,

@@ -1,4 +1,4 @@
-"""The layers the networks share, and the checks of their YAML values."""
+"""The layers the networks share, and the checks that only their YAML values need."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +7,8 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from dip_lab.checks import integer
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     # In place is safe: each follows a norm, whose backward needs its input and not its output.
@@ -20,39 +22,17 @@ PADDINGS = ("reflection", "zero")
 UPSAMPLINGS = ("bilinear", "nearest")
 
 
-def choice(key: str, value: object, choices: Sequence[str] | Mapping[str, object]) -> str:
-    """`value` if it is one of `choices`; a ValueError that lists them if it is not."""
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"net.{key}={value}: choose one of {', '.join(choices)}")
-    return value
-
-
-def whole(key: str, value: object, least: int = 1, most: int | None = None) -> int:
-    """`value` if it is a whole number in `least` .. `most`; a ValueError if it is not."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most and value > most):
-        span = f"{least} to {most}" if most else f"{least} or more"
-        raise ValueError(f"net.{key}={value}: give a whole number, {span}")
-    return value
-
-
-def flag(key: str, value: object) -> bool:
-    """`value` if it is a bool; a ValueError if it is not."""
-    if not isinstance(value, bool):
-        raise ValueError(f"net.{key}={value}: choose one of true, false")
-    return value
-
-
 def kernel_size(key: str, value: object) -> int:
     """`value` if it can be the side of a convolution that keeps the size."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1 or value % 2 == 0:
-        raise ValueError(f"net.{key}={value}: give an odd whole number: 1, 3, 5, 7 ...")
+    if integer(key, value, 1) % 2 == 0:
+        raise ValueError(f"{key}={value}: give an odd whole number: 1, 3, 5, 7 ...")
     return value
 
 
 def listed(key: str, value: object) -> list:
     """A YAML list as a Python list; a ValueError if it is no list or empty."""
     if isinstance(value, str) or not isinstance(value, Sequence) or len(value) == 0:
-        raise ValueError(f"net.{key}={value}: give a list with one value per scale, outermost first")
+        raise ValueError(f"{key}={value}: give a list with one value per scale, outermost first")
     return list(value)
 
 
@@ -61,7 +41,7 @@ def per_scale(key: str, value: object, scales: int) -> list:
     if isinstance(value, str) or not isinstance(value, Sequence):
         return [value] * scales
     if len(value) != scales:
-        raise ValueError(f"net.{key}={list(value)}: {len(value)} values for {scales} scales; give 1 or {scales}")
+        raise ValueError(f"{key}={list(value)}: {len(value)} values for {scales} scales; give 1 or {scales}")
     return list(value)
 
 

@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from dip_lab.nets.blocks import ACTIVATIONS, PADDINGS, Conv, choice, norm_act, to_image, whole
+from dip_lab.checks import integer, one_of
+from dip_lab.nets.blocks import ACTIVATIONS, PADDINGS, Conv, norm_act, to_image
 
 
 class ResNet(nn.Module):
@@ -23,9 +24,9 @@ class ResNet(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, width: int, blocks: int, padding: str, activation: str):
         super().__init__()
-        width = whole("width", width)
-        padding = choice("padding", padding, PADDINGS)
-        activation = choice("activation", activation, ACTIVATIONS)
+        width = integer("net.width", width, 1)
+        padding = one_of("net.padding", padding, PADDINGS)
+        activation = one_of("net.activation", activation, ACTIVATIONS)
         self.start = nn.Sequential(Conv(in_channels, width, 3, padding), ACTIVATIONS[activation]())
         self.blocks = nn.ModuleList(
             nn.Sequential(
@@ -34,7 +35,7 @@ class ResNet(nn.Module):
                 Conv(width, width, 3, "zero", bias=False),
                 nn.BatchNorm2d(width),
             )
-            for _ in range(whole("blocks", blocks))
+            for _ in range(integer("net.blocks", blocks, 1))
         )
         self.end = nn.Sequential(
             Conv(width, width, 3, "zero"), nn.BatchNorm2d(width), Conv(width, out_channels, 3, padding)

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dip_lab.checks import integer, one_of
 from dip_lab.nets.blocks import (
     PADDINGS,
     Conv,
-    choice,
     listed,
     max_unpool,
     norm_act,
     to_image,
-    whole,
 )
 
 POOLINGS = ("max_indices", "stride")
@@ -44,10 +43,10 @@ class SegNet(nn.Module):
         padding: str,
     ):
         super().__init__()
-        widths = [whole("channels", c) for c in listed("channels", channels)]
-        convs = whole("convs", convs)
-        padding = choice("padding", padding, PADDINGS)
-        self.pooling = choice("pooling", pooling, POOLINGS)
+        widths = [integer("net.channels", c, 1) for c in listed("net.channels", channels)]
+        convs = integer("net.convs", convs, 1)
+        padding = one_of("net.padding", padding, PADDINGS)
+        self.pooling = one_of("net.pooling", pooling, POOLINGS)
         self.stride = 2 ** len(widths)
         # The deepest map that is convolved must be 2 px: after max-pooling it is not convolved any more.
         self.min_size = 2 * self.stride if pooling == "stride" else self.stride

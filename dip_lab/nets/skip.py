@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
+from dip_lab.checks import flag, integer, one_of
 from dip_lab.nets.blocks import (
     ACTIVATIONS,
     PADDINGS,
@@ -11,15 +12,12 @@ from dip_lab.nets.blocks import (
     Conv,
     Lanczos,
     Merge,
-    choice,
-    flag,
     kernel_size,
     listed,
     norm_act,
     padded_up,
     per_scale,
     to_image,
-    whole,
 )
 
 # What halves the map after the first convolution of a scale; "stride" leaves it to the convolution itself.
@@ -67,19 +65,19 @@ class Skip(nn.Module):
     ):
         super().__init__()
         if channels is None:
-            widths = [whole("width", width)] * whole("depth", depth, most=12)
+            widths = [integer("net.width", width, 1)] * integer("net.depth", depth, 1, 12)
         else:
-            widths = [whole("channels", c) for c in listed("channels", channels)]
+            widths = [integer("net.channels", c, 1) for c in listed("net.channels", channels)]
         scales = len(widths)
-        skips = [whole("skip_channels", c, 0) for c in per_scale("skip_channels", skip_channels, scales)]
-        k_down = [kernel_size("kernel_down", k) for k in per_scale("kernel_down", kernel_down, scales)]
-        k_up = [kernel_size("kernel_up", k) for k in per_scale("kernel_up", kernel_up, scales)]
-        k_skip = [kernel_size("kernel_skip", k) for k in per_scale("kernel_skip", kernel_skip, scales)]
-        downs = [choice("downsample", d, DOWNSAMPLINGS) for d in per_scale("downsample", downsample, scales)]
-        ups = [choice("upsample", u, UPSAMPLINGS) for u in per_scale("upsample", upsample, scales)]
-        padding = choice("padding", padding, PADDINGS)
-        activation = choice("activation", activation, ACTIVATIONS)
-        mix_1x1 = flag("mix_1x1", mix_1x1)
+        skips = [integer("net.skip_channels", c, 0) for c in per_scale("net.skip_channels", skip_channels, scales)]
+        k_down = [kernel_size("net.kernel_down", k) for k in per_scale("net.kernel_down", kernel_down, scales)]
+        k_up = [kernel_size("net.kernel_up", k) for k in per_scale("net.kernel_up", kernel_up, scales)]
+        k_skip = [kernel_size("net.kernel_skip", k) for k in per_scale("net.kernel_skip", kernel_skip, scales)]
+        downs = [one_of("net.downsample", d, DOWNSAMPLINGS) for d in per_scale("net.downsample", downsample, scales)]
+        ups = [one_of("net.upsample", u, UPSAMPLINGS) for u in per_scale("net.upsample", upsample, scales)]
+        padding = one_of("net.padding", padding, PADDINGS)
+        activation = one_of("net.activation", activation, ACTIVATIONS)
+        mix_1x1 = flag("net.mix_1x1", mix_1x1)
 
         self.stride = 2**scales
         # The deepest map must be 2 px (batch-norm of a single pixel is undefined), and a reflected one larger

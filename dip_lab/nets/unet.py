@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dip_lab.nets.blocks import PADDINGS, UPSAMPLINGS, Conv, choice, flag, to_image, whole
+from dip_lab.checks import flag, integer, one_of
+from dip_lab.nets.blocks import PADDINGS, UPSAMPLINGS, Conv, to_image
 
 WIDTHS = (64, 128, 256, 512, 1024)
 NORMS: Mapping[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
@@ -38,12 +39,12 @@ class UNet(nn.Module):
         padding: str,
     ):
         super().__init__()
-        scale = whole("feature_scale", feature_scale, most=WIDTHS[0])
-        more = whole("more_layers", more_layers, least=0, most=4)
-        norm = choice("norm", norm, NORMS)
-        upsample = choice("upsample", upsample, ("deconv", *UPSAMPLINGS))
-        padding = choice("padding", padding, PADDINGS)
-        self.concat_x = flag("concat_x", concat_x)
+        scale = integer("net.feature_scale", feature_scale, 1, WIDTHS[0])
+        more = integer("net.more_layers", more_layers, 0, 4)
+        norm = one_of("net.norm", norm, NORMS)
+        upsample = one_of("net.upsample", upsample, ("deconv", *UPSAMPLINGS))
+        padding = one_of("net.padding", padding, PADDINGS)
+        self.concat_x = flag("net.concat_x", concat_x)
         widths = [w // scale for w in WIDTHS] + [WIDTHS[-1] // scale] * more
         taken = in_channels if concat_x else 0
         if taken >= widths[0]:

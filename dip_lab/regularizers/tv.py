@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from dip_lab.checks import number
+
 EPSILON = 1e-12  # adds at most 1e-6 a pixel; without it the root's gradient is NaN where the image is flat
 
 
@@ -16,13 +18,11 @@ class TotalVariation:
         weight: at least 0.
 
     Raises:
-        ValueError: `weight` is negative.
+        ValueError: `weight` is negative or no number.
     """
 
     def __init__(self, weight: float) -> None:
-        if not weight >= 0:
-            raise ValueError(f"regularizer.weight={weight!r}: give a number of at least 0, e.g. 1e-7")
-        self.weight = weight
+        self.weight = number("regularizer.weight", weight, 0)
 
     def __call__(self, image: Tensor) -> Tensor:
         """Image (1, C, H, W) -> 0-d float32; the last row and column have no forward difference: left out."""

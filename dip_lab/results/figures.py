@@ -12,7 +12,7 @@ from dip_lab.results.history import History
 
 def curves_figure(history: History, title: str, chosen: int | None, peak: int | None) -> Figure:
     """Loss (left, logarithmic) and PSNR (right) against the iteration, with the chosen iteration and the peak."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(9, 4.8), layout="constrained")
     axis = figure.subplots()
     iterations = history.column("iteration")
     loss = history.column("loss")
@@ -33,7 +33,7 @@ def curves_figure(history: History, title: str, chosen: int | None, peak: int | 
         lines.append(axis.axvline(chosen, color="tab:green", lw=1, label=f"chosen: {chosen}"))
     if peak:
         lines.append(axis.axvline(peak, color="tab:red", lw=1, ls=":", label=f"peak (needs the target): {peak}"))
-    axis.legend(handles=lines, loc="lower right", fontsize="small", framealpha=0.9)
+    figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), fontsize="small", frameon=False)
     return figure
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dip_lab.stopping.rule import StoppingRule, finite_or_none, whole_number
+from dip_lab.checks import integer
+from dip_lab.stopping.rule import StoppingRule, finite_or_none
 
 
 class Oracle(StoppingRule):
@@ -26,7 +27,7 @@ class Oracle(StoppingRule):
 
     def __init__(self, every: int) -> None:
         super().__init__()
-        self.every = whole_number("stopping.every", every, 1)
+        self.every = integer("stopping.every", every, 1)
         self._error = self._least = None
 
     def setup(self, problem: Any, seed: int) -> None:

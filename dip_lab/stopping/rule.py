@@ -142,13 +142,6 @@ class StoppingRule:
                 self._allocated_for = None
 
 
-def whole_number(key: str, value: int, least: int) -> int:
-    """Return `value` if it is an integer >= least, else raise the ValueError that names the key."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{key}={value!r}: give a whole number, at least {least}")
-    return value
-
-
 def finite_or_none(value: Tensor | None) -> float | None:
     """Host copy of a 0-d tensor; None for NaN and infinities, which JSON does not know."""
     number = float("nan") if value is None else float(value)

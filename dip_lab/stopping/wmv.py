@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from dip_lab.checks import integer
 from dip_lab.randomness import generator_of
-from dip_lab.stopping.rule import StoppingRule, finite_or_none, whole_number
+from dip_lab.stopping.rule import StoppingRule, finite_or_none
 
 
 class WMV(StoppingRule):
@@ -33,10 +34,10 @@ class WMV(StoppingRule):
 
     def __init__(self, window: int, patience: int, min_start: int, pixels: int | None) -> None:
         super().__init__()
-        self.window = whole_number("stopping.window", window, 2)
-        self.patience = whole_number("stopping.patience", patience, 1)
-        self.min_start = whole_number("stopping.min_start", min_start, 0)
-        self.pixels = None if pixels is None else whole_number("stopping.pixels", pixels, 1)
+        self.window = integer("stopping.window", window, 2)
+        self.patience = integer("stopping.patience", patience, 1)
+        self.min_start = integer("stopping.min_start", min_start, 0)
+        self.pixels = None if pixels is None else integer("stopping.pixels", pixels, 1)
         self.sentence = f"windowed variance has not fallen for {patience} iterations"
         self._ring = self._sum = self._squares = self._value = self._best = None
 

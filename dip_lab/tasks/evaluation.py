@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from dip_lab.checks import integer
 from dip_lab.metrics import psnr, psnr_y, ssim
-from dip_lab.tasks.checks import integer
 from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.operators import Operator
 

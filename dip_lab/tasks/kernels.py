@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dip_lab.tasks.checks import one_of
+from dip_lab.checks import one_of
 
 
 @dataclass(frozen=True)

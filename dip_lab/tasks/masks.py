@@ -8,9 +8,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from dip_lab.checks import integer, number, one_of
 from dip_lab.images import Picture, read_picture
 from dip_lab.randomness import generator_of
-from dip_lab.tasks.checks import integer, number, one_of
 
 _log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from dip_lab.tasks.checks import one_of
+from dip_lab.checks import one_of
 from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.operators import Operator
 

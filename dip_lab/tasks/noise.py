@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from dip_lab.checks import number
 from dip_lab.randomness import generator_of
-from dip_lab.tasks.checks import number
 
 
 class NoNoise:

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from dip_lab.checks import one_of
 from dip_lab.images import Picture
-from dip_lab.tasks.checks import one_of
 from dip_lab.tasks.kernels import Kernel
 from dip_lab.tasks.operators import Operator
 

@@ -50,9 +50,9 @@ def test_resumed_is_bit_exact_and_snapshots_go_back():
     assert first.image is None
 
 
-@pytest.mark.parametrize("decay", [-0.1, 1, 1.5, float("nan")])
+@pytest.mark.parametrize("decay", [-0.1, 1, 1.5, float("nan"), True, "abc", None])
 def test_wrong_decay(decay):
-    with pytest.raises(ValueError, match=r"average\.decay=.*\[0, 1\)"):
+    with pytest.raises(ValueError, match=rf"average\.decay={decay}: give a number at least 0 and below 1"):
         EMA(decay)
 
 

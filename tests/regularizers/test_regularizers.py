@@ -36,7 +36,7 @@ def test_tv_sums_in_float32():
     assert TotalVariation(weight=1.0)(image).dtype == torch.float32
 
 
-@pytest.mark.parametrize("weight", [-1e-7, float("nan")])
+@pytest.mark.parametrize("weight", [-1e-7, float("nan"), True, "abc"])
 def test_wrong_weight(weight):
-    with pytest.raises(ValueError, match=r"regularizer\.weight="):
+    with pytest.raises(ValueError, match=rf"regularizer\.weight={weight}: give a number at least 0"):
         TotalVariation(weight)

@@ -192,7 +192,7 @@ def test_progress_text():
     ("key", "value"), [("window", 1), ("window", 2.5), ("patience", 0), ("min_start", -1), ("pixels", 0)]
 )
 def test_wrong_arguments_name_their_key(key, value):
-    with pytest.raises(ValueError, match=rf"stopping\.{key}={value}: give a whole number, at least"):
+    with pytest.raises(ValueError, match=rf"stopping\.{key}={value}: give a whole number of at least"):
         made(**{key: value})
 
 

@@ -1,0 +1,60 @@
+"""The checks of YAML and command-line values; each error is one line, `key=value: remedy`."""
+
+import sys
+from collections.abc import Collection
+from numbers import Integral, Real
+from typing import Any
+
+LARGEST = sys.float_info.max
+
+
+def number(
+    key: str, value: object, low: float, high: float = LARGEST, *, above: bool = False, below: bool = False
+) -> float:
+    """`value` as a float when it is a number with low <= value <= high.
+
+    The ends themselves are refused with `above` and `below`; NaN always, infinity unless `high` is infinite.
+
+    >>> number("average.decay", "abc", 0, 1, below=True)
+    Traceback (most recent call last):
+    ValueError: average.decay=abc: give a number at least 0 and below 1
+    """
+    inside = _is_a(value, Real) and low <= value <= high
+    if not inside or (above and value == low) or (below and value == high):
+        least = f"{'above' if above else 'at least'} {low:g}"
+        most = "" if high >= LARGEST else f" and {'below' if below else 'at most'} {high:g}"
+        raise _refusal(key, value, f"give a number {least}{most}")
+    return float(value)
+
+
+def integer(key: str, value: object, low: int | None = None, high: int | None = None) -> int:
+    """`value` when it is a whole number in `low` .. `high`, None being no limit."""
+    if not _is_a(value, Integral) or (low is not None and value < low) or (high is not None and value > high):
+        span = "" if low is None else f" of at least {low}" if high is None else f" from {low} to {high}"
+        raise _refusal(key, value, f"give a whole number{span}")
+    return int(value)
+
+
+def one_of(key: str, value: Any, choices: Collection) -> Any:
+    """`value` when it is one of `choices` (True is not 1 here)."""
+    if isinstance(value, bool) or value not in tuple(choices):
+        *others, last = map(str, choices)
+        raise _refusal(key, value, f"choose {', '.join(others)} or {last}")
+    return value
+
+
+def flag(key: str, value: object) -> bool:
+    """`value` when it is true or false: "false" between quotes would count as true."""
+    if not isinstance(value, bool):
+        raise _refusal(key, value, "choose true or false")
+    return value
+
+
+def _is_a(value: object, kind: type) -> bool:
+    """isinstance, but True and False are no numbers."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _refusal(key: str, value: object, remedy: str) -> ValueError:
+    """The error, on one line whatever the value holds."""
+    return ValueError(f"{key}={' '.join(str(value).split())}: {remedy}")
