@@ -1,15 +1,20 @@
 """The whole program as one function, for notebooks and scripts."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from dip_lab import runs
 from dip_lab.callbacks.live import LiveCurve, in_notebook
-from dip_lab.cli import config_folder
+from dip_lab.cli import config_folder, explain
 from dip_lab.experiment import fit
 from dip_lab.images import as_picture
 from dip_lab.results.restoration import Restoration
@@ -40,13 +45,37 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_narrow", overr
     arguments = [f"task={task}", f"net={net}", "logger=none", *overrides]
     runs.register_resolvers()
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        cfg = hydra.compose("run", arguments, return_hydra_config=True)
-    choices = cfg.hydra.runtime.choices
+    try:
+        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+            cfg = hydra.compose("run", arguments, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(explain(error, arguments)) from None
+    if folder is None and cfg.logger:
+        raise ValueError(f"logger={cfg.hydra.runtime.choices.logger}: a tracker writes files, give restore a folder")
     live = [LiveCurve()] if in_notebook() else []
-    if folder is None:
-        return fit(cfg, choices, None, as_picture(picture), live)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with runs.claim(folder):
-        return fit(cfg, choices, folder, as_picture(picture), live)
+    with _hydra_config(cfg, folder) as choices:
+        if folder is None:
+            return fit(cfg, choices, None, as_picture(picture), live)
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with runs.claim(folder):
+            return fit(cfg, choices, folder, as_picture(picture), live)
+
+
+@contextlib.contextmanager
+def _hydra_config(cfg: DictConfig, folder: str | Path | None) -> Iterator[DictConfig]:
+    """Give the `${hydra:...}` of a config what the command line gives them, and take them out of the config.
+
+    Yields the chosen option of each group.
+    """
+    instance = HydraConfig.instance()
+    before = instance.cfg
+    if folder is not None:
+        cfg.hydra.runtime.output_dir = str(folder)
+    instance.set_config(cfg)
+    with open_dict(cfg):
+        del cfg["hydra"]
+    try:
+        yield instance.cfg.hydra.runtime.choices
+    finally:
+        instance.cfg = before

@@ -13,16 +13,19 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dip_lab import runs, sweep
+from dip_lab.data.listing import pictures_in
+from dip_lab.runs import one_line
 
 log = logging.getLogger(__name__)
 GROUPS = ("data", "task", "net", "latent", "optimizer", "stopping", "average", "regularizer", "callbacks", "trainer",
           "logger", "experiment")
+MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError)  # what a person can cause and set right
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 runs.register_resolvers()
@@ -41,20 +44,23 @@ def job(cfg: DictConfig) -> float | None:
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     logging.captureWarnings(True)
     try:
-        stored = None if cfg.rerun else runs.done(folder)
-        if stored:
-            log.info("done before: %s", folder)
-            sweep.ended.append(("skipped", folder))
-            return stored.get("psnr")
         with runs.claim(folder):
+            stored = None if cfg.rerun else runs.done(folder)
+            if stored:
+                log.info("done before: %s", folder)
+                sweep.ended.append(("skipped", folder))
+                return stored.get("psnr")
             if cfg.rerun:
                 runs.start_over(folder)
-            summary = _fit(cfg, folder)
-    except (Exception, KeyboardInterrupt) as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise SystemExit(130) from None
-        _record_failure(folder, error)
-        if FULL_ERROR or not (sweeping or isinstance(error, (ValueError, OSError))):
+            try:
+                summary = _fit(cfg, folder)
+            except Exception as error:  # recorded under the claim: the record of another process is not ours to write
+                _record_failure(cfg, folder, error)
+                raise
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except Exception as error:
+        if FULL_ERROR or not (sweeping or isinstance(error, MISTAKES)):
             raise
         log.error("%s", one_line(error))
         if not sweeping:
@@ -80,36 +86,26 @@ def _fit(cfg: DictConfig, folder: Path) -> dict[str, Any]:
 
 def _say(summary: dict[str, Any], path: Path) -> None:
     """The short table at the end of a fit."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None)
     observed = "" if summary["psnr_observed"] is None else f" (observation {summary['psnr_observed']:.2f})"
     units = {"psnr": f"{{:.2f}} dB{observed}", "psnr_hole": "{:.2f} dB in the hole", "psnr_y": "{:.2f} dB on Y",
              "ssim": "{:.4f}", "psnr_peak": f"{{:.2f}} dB at iteration {summary['peak_iteration']} (needs the target)"}
-    for key, unit in units.items():
-        if summary[key] is not None:
-            table.add_row(key, unit.format(summary[key]))
-    table.add_row("iteration", f"{summary['chosen_iteration']} of {summary['iterations']}: {summary['stop_reason']}")
-    table.add_row("seconds", f"{summary['seconds']:.1f} ({summary['seconds_per_iteration']:.3f} an iteration)")
-    table.add_row("picture", str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
-    Console(soft_wrap=True).print(table)
+    rows = {key: unit.format(summary[key]) for key, unit in units.items() if summary[key] is not None}
+    rows["iteration"] = f"{summary['chosen_iteration']} of {summary['iterations']}: {summary['stop_reason']}"
+    rows["seconds"] = f"{summary['seconds']:.1f} ({summary['seconds_per_iteration']:.3f} an iteration)"
+    rows["picture"] = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    for key, text in rows.items():  # plain lines: a table of rich cuts the path off at the terminal's width
+        print(f"{key:<10} {text}")
 
 
-def _record_failure(folder: Path, error: Exception) -> None:
+def _record_failure(cfg: DictConfig, folder: Path, error: Exception) -> None:
     """Say in result.json that the cell failed, unless there is no room even for that."""
     choices = {key: HydraConfig.get().runtime.choices[key] for key in GROUPS[:8]}
+    known = {**choices, "picture": runs.picture_name(cfg), "seed": cfg.seed}
     try:
-        runs.write_json(folder / runs.RESULT, {**choices, "status": "failed", "error": one_line(error)})
+        runs.write_json(folder / runs.RESULT, {**known, "status": "failed", "error": one_line(error)})
     except OSError as failure:
-        log.error("%s", one_line(failure))
-
-
-def one_line(error: BaseException) -> str:
-    """What a person needs of an error, on one line."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'a file'}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, OSError):  # else the disk is full, and the error itself says so
+            log.error("%s", one_line(failure))
 
 
 def explain(error: BaseException, arguments: list[str]) -> str:
@@ -121,11 +117,13 @@ def explain(error: BaseException, arguments: list[str]) -> str:
         near = difflib.get_close_matches(option, error.options, n=1)
         hint = f"{group}={option}: did you mean {near[0]}? " if near else ""
         return f"{hint}{group} is one of {', '.join(error.options)}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read: quote a value with special characters, such as 'key=\"a, b\"'"
     wanted = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text)
     if wanted:
         key = wanted[1] or wanted[2]
         near = _nearest_key(key, arguments)
-        return f"{key}: there is no such key: " + (f"did you mean {near}?" if near else "see --cfg job")
+        return f"{key}: there is no such key: " + (f"did you mean {near}?" if near else "--cfg job lists them")
     return text
 
 
@@ -152,20 +150,38 @@ def expand_folder(arguments: list[str]) -> list[str]:
     values = dict(a.split("=", 1) for a in arguments if "=" in a)
     if not {"-m", "--multirun"} & set(arguments) or values.get("data") != "folder" or "data.name" in values:
         return arguments
-    from dip_lab.data.listing import pictures_in
-
     names = pictures_in(values.get("data.path", "").strip("'\""))
-    quoted = ("'" + name.replace("\\", "\\\\").replace("'", "\\'") + "'" for name in names)
-    return [*arguments, "data.name=" + ",".join(quoted)]
+    return [*arguments, "data.name=" + ",".join(map(quoted, names))]
+
+
+def quote_path(argument: str) -> str:
+    """`data.path=my photo (1).jpg` as Hydra's grammar wants it; anything that names no file stays as it is.
+
+    >>> quote_path("data.path=no such, file")
+    'data.path=no such, file'
+    """
+    key, _, value = argument.partition("=")
+    if key.endswith(".path") and value and os.path.exists(os.path.expanduser(value)):
+        return f"{key}={quoted(value)}"
+    return argument
+
+
+def quoted(text: str) -> str:
+    """A string literal of Hydra's grammar, in which a backslash is only special before a quote.
+
+    >>> print(quoted("it's"))
+    'it\\'s'
+    """
+    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), text) + "'"
 
 
 def main() -> int:
     """Exit code: 0 done, 1 a cell of a sweep failed, 2 a mistake at the prompt, 130 interrupted."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us the error instead of printing it
     try:
-        sys.argv[1:] = expand_folder(sys.argv[1:])
+        sys.argv[1:] = map(quote_path, expand_folder(sys.argv[1:]))
         job()
-    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+    except MISTAKES as error:
         if FULL_ERROR:
             raise
         print(explain(error, sys.argv[1:]), file=sys.stderr)

@@ -25,6 +25,7 @@ from dip_lab.randomness import seed_of
 from dip_lab.results.conclude import conclude
 from dip_lab.results.history import History
 from dip_lab.results.restoration import Restoration
+from dip_lab.runs import config_hash
 from dip_lab.speed import autocast_dtype
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
     stopping, interrupt = Stopping(rule), Interrupt()
     guard, checkpoint, progress = (instantiate(cfg.callbacks[key]) for key in ("guard", "checkpoint", "progress"))
     guard.stopping = checkpoint.stopping = progress.stopping = stopping
-    checkpoint.guard = guard
+    checkpoint.guard, checkpoint.experiment = guard, f"{config_hash(cfg)}-{problem.digest()}"
     start = checkpoint.find(folder / "checkpoints") if folder else 0
     history = History(COLUMNS, folder / "history.csv" if folder else None)
     history.resume(start)
@@ -73,16 +74,19 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
         )
         with interrupt:
             trainer.fit(module, Iterations(start + 1))
+        if folder and interrupt.signal and checkpoint.iteration and not guard.broken_at_end:
+            checkpoint.save(trainer, module)  # before the answer's weights, if it has its own, replace the fit's
         restoration = conclude(cfg, choices, module, stopping, guard, checkpoint, history,
-                               device=trainer.strategy.root_device, interrupted=interrupt.signal is not None)
+                               device=trainer.strategy.root_device, interrupted=interrupt.name)
         if folder:
-            if interrupt.signal and checkpoint.iteration:
-                checkpoint.save(trainer, module)
             restoration.save(folder)
         log_image(loggers, "restoration", restoration.image, checkpoint.iteration)
         for logger in loggers:
             if hasattr(logger, "summarize"):
-                logger.summarize(restoration.summary)
+                try:
+                    logger.summarize(restoration.summary)
+                except Exception as error:  # the files are written: a tracker that fails costs nothing
+                    log.warning("%s did not take the summary: %s", type(logger).__name__, error)
     return restoration
 
 

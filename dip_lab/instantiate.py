@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import os
+import pydoc
 from typing import Any
 
 import hydra.utils
@@ -23,6 +24,9 @@ def instantiate(node: DictConfig | dict, /, **extra: Any) -> Any:
             it does), or whatever ValueError the target itself raised.
     """
     allowed = (*ALLOWED, *(p.strip() for p in os.environ.get("DIP_LAB_TARGETS", "").split(",") if p.strip()))
+    for key in OmegaConf.missing_keys(node):
+        key = node._get_full_key(key) if isinstance(node, DictConfig) else key
+        raise ValueError(f"{key} has no value: give {key}=...")
     container = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
     _check(container, allowed, set(extra))
     keywords: dict[str, Any] = {"_convert_": "all"}
@@ -53,9 +57,11 @@ def _check(node: Any, allowed: tuple[str, ...], extra: set[str]) -> None:
             f"_target_ {target} is outside {', '.join(allowed)}: add its package to the variable DIP_LAB_TARGETS"
         )
     try:
-        located = hydra.utils.get_object(target)
-    except Exception as error:
+        located = pydoc.locate(target)  # hydra.utils.get_object logs five lines before it raises
+    except pydoc.ErrorDuringImport as error:
         raise ValueError(f"_target_ {target} cannot be imported: {' '.join(str(error).split())}") from error
+    if not callable(located):
+        raise ValueError(f"_target_ {target} cannot be imported: there is no such class or function")
     try:
         parameters = inspect.signature(located).parameters
     except (TypeError, ValueError):  # a builtin without a signature checks its own arguments

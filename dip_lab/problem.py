@@ -1,5 +1,7 @@
 """What is measured and what is known: the observation, its operator, its misfit, perhaps the target."""
 
+import hashlib
+
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
@@ -37,6 +39,10 @@ class Problem(nn.Module):
     def misfit(self, image: Tensor) -> Tensor:
         """Scalar data term between `A(image)` and the observation."""
         return self.measure(self.operator(image), self.observation, self.operator)
+
+    def digest(self) -> str:
+        """Eight hexadecimal digits of the observation."""
+        return hashlib.sha256(self.observation.cpu().contiguous().numpy().tobytes()).hexdigest()[:8]
 
     @torch.no_grad()
     def scores(self, image: Tensor) -> dict[str, float]:

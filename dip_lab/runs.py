@@ -15,13 +15,35 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from dip_lab.data.listing import picked, pictures_in
+
 RESULT = "result.json"
 # What decides where and how a fit is watched, not what it computes.
 NOT_THE_EXPERIMENT = ("hydra", "logger", "trainer", "name", "rerun", "device", "experiment")
 
 
+def one_line(error: BaseException) -> str:
+    """What a person needs of an error, on one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a crash at any moment, finds the old content or the new one, never a part."""
+    """Write a file so that a reader, or a crash at any moment, finds the old content or the new one, never a part.
+
+    Raises:
+        OSError: no room, no right to write; its `filename` is set.
+    """
+    try:
+        _write_atomic(path, data)
+    except OSError as error:
+        if error.filename is None:  # what write and fsync raise does not say which file
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _write_atomic(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -31,10 +53,8 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except BaseException as error:
+    except BaseException:
         Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -59,7 +79,8 @@ def _finite(value: Any) -> Any:
 def config_hash(cfg: DictConfig) -> str:
     """Eight hexadecimal digits of the resolved experiment: the same experiment has the same folder anywhere.
 
-    A file named by a key `path` counts by its content, so neither its place nor its name matters.
+    A file named by a key `path` counts by its content, so neither its place nor its name matters; so does the picture
+    `name` of a folder.
     """
     experiment = {}
     for key in cfg:
@@ -71,22 +92,43 @@ def config_hash(cfg: DictConfig) -> str:
 
 def _by_content(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {k: _by_content(v, k) for k, v in value.items()}
+        content = {k: _by_content(v, k) for k, v in value.items()}
+        file = _picture_of(value)
+        return content if file is None else {**content, "path": _digest(file), "name": None}
     if isinstance(value, list):
         return [_by_content(item) for item in value]
-    if key == "path" and isinstance(value, str):
-        path = Path(value)
-        if path.is_file():
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-        return str(path.absolute())
+    if key == "path" and value is not None:
+        path = Path(os.path.expanduser(str(value)))
+        return _digest(path) if path.is_file() else str(path.absolute())
     return value
+
+
+def _picture_of(source: dict[str, Any]) -> Path | None:
+    """The file that the keys `path` and `name` of a folder pick, None where they do not."""
+    folder = Path(os.path.expanduser(str(source.get("path") or "")))
+    if "name" not in source or not source.get("path") or not folder.is_dir():
+        return None
+    try:
+        names = pictures_in(folder)
+        if source["name"] is not None:
+            return folder / picked(names, str(source["name"]), str(folder))
+        return folder / names[0] if len(names) == 1 else None
+    except ValueError:  # refused, with the reason, where the picture is read
+        return None
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def picture_name(cfg: DictConfig) -> str:
+    """The picture's name as far as the config says it."""
+    return Path(str(cfg.data.get("name") or cfg.data.get("path") or "picture")).stem
 
 
 def cell_name(cfg: DictConfig, choices: DictConfig) -> str:
     """`<task>-<net>-<picture>-<hash8>`."""
-    data = cfg.data
-    stem = Path(str(data.get("name") or data.get("path") or "picture")).stem
-    picture = re.sub(r"[^\w.]+", "_", stem).strip("._")[:60] or "picture"
+    picture = re.sub(r"[^\w.]+", "_", picture_name(cfg)).strip("._")[:60] or "picture"
     return f"{choices.task}-{choices.net}-{picture}-{config_hash(cfg)}"
 
 

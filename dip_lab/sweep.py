@@ -24,13 +24,15 @@ class SweepSummary(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if not ended:
             return
-        group = ended[0][1].parent
-        rows = summary_rows(group)
-        write_atomic(group / "summary.csv", as_csv(rows).encode())
-        write_atomic(group / "summary.md", as_markdown(rows).encode())
-        print_table(rows)
+        groups = dict.fromkeys(folder.parent for _, folder in ended)  # -m task=denoise,inpaint fills two
+        for group in groups:
+            rows = summary_rows(group)
+            write_atomic(group / "summary.csv", as_csv(rows).encode())
+            write_atomic(group / "summary.md", as_markdown(rows).encode())
+            print_table(rows)
         counts = {word: sum(status == word for status, _ in ended) for word in ("done", "skipped", "failed")}
-        print(", ".join(f"{number} {word}" for word, number in counts.items()), f"-> {group / 'summary.md'}")
+        print(", ".join(f"{number} {word}" for word, number in counts.items()), "->",
+              ", ".join(str(group / "summary.md") for group in groups))
 
 
 def summary_rows(group: Path) -> list[dict[str, Any]]:
@@ -67,12 +69,10 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """The summary in the terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
+    """The summary in the terminal: what differs from cell to cell, and the scores."""
     keys, lines = _shown(rows)
-    table = Table(*keys)
-    for line in lines:
-        table.add_row(*line)
-    Console().print(table)
+    columns = [column for column in zip(keys, *lines, strict=True)
+               if column[0] != "cell" and (column[0] in ("net", "status", "psnr", "ssim") or len(set(column[1:])) > 1)]
+    widths = [max(map(len, column)) for column in columns]
+    for line in zip(*columns, strict=True):
+        print("  ".join(field.ljust(width) for field, width in zip(line, widths, strict=True)).rstrip())

@@ -30,6 +30,7 @@ class Checkpoint(pl.Callback):
     def __init__(self, seconds: float):
         self.seconds = number("callbacks.checkpoint.seconds", seconds, 0, math.inf)
         self.folder: Path | None = None  # set by the experiment, as are the two callbacks below
+        self.experiment = ""  # what is fitted to what: another experiment's checkpoint is not continued
         self.guard: Guard | None = None
         self.stopping: Stopping | None = None
         self.iteration = 0
@@ -43,16 +44,26 @@ class Checkpoint(pl.Callback):
         return self.elapsed + (self._stopped or time.monotonic()) - self._started
 
     def find(self, folder: Path) -> int:
-        """Load the newest readable checkpoint of a folder; the iteration it was taken at, 0 if there is none."""
+        """Load the newest readable checkpoint of a folder; the iteration it was taken at, 0 if there is none.
+
+        Raises:
+            ValueError: the folder holds the fit of another experiment or another picture.
+        """
         self.folder = folder
+        for torn in folder.glob(".*.pt.*"):  # of a process killed while it wrote
+            torn.unlink()
         for path in reversed(_files(folder)):
             try:
-                self._state = torch.load(path, map_location="cpu", weights_only=True)
-                self.iteration, self.elapsed = self._state["iteration"], self._state["seconds"]
-                return self.iteration
+                state = torch.load(path, map_location="cpu", weights_only=True)
+                experiment, iteration, seconds = state["experiment"], state["iteration"], state["seconds"]
             except Exception as error:  # torn by a full disk or a failing one: any error of the reader
                 reason = " ".join(str(error).split())[:100]
                 log.warning("%s cannot be read (%s): trying the one before it", path, reason)
+                continue
+            if experiment != self.experiment:
+                raise ValueError(f"{folder.parent} holds the fit of another experiment or picture: choose another folder")
+            self._state, self.iteration, self.elapsed = state, iteration, seconds
+            return iteration
         return 0
 
     def on_fit_start(self, trainer, module) -> None:
@@ -64,6 +75,8 @@ class Checkpoint(pl.Callback):
             restore_state(parts, state["parts"])
             self.guard.load_state_dict(state["guard"])
             self._state = None
+            if self.stopping.reason or self.guard.reason:  # it had ended, and was killed before its result was written
+                trainer.should_stop = True
 
     def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
         self.iteration = iteration
@@ -77,6 +90,7 @@ class Checkpoint(pl.Callback):
     def save(self, trainer, module) -> None:
         """Write the present state and remove all but the newest two."""
         state = {
+            "experiment": self.experiment,
             "iteration": self.iteration,
             "seconds": self.fitted_seconds,
             "parts": live_state(parts_of(trainer, module, self.stopping)),

@@ -29,7 +29,8 @@ class Curves(pl.Callback):
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
-        if iteration % self.every and iteration != 1 and not trainer.should_stop:
+        last = trainer.should_stop or trainer.global_step == trainer.max_steps
+        if iteration % self.every and iteration != 1 and not last:
             return
         row = {"iteration": iteration, "seconds": round(self.seconds(), 3), "loss": float(module.loss)}
         problem, average = module.problem, module.average.image

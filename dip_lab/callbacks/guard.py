@@ -16,10 +16,11 @@ log = logging.getLogger(__name__)
 class Guard(pl.Callback):
     """Looks at the fit every `every` iterations and keeps a snapshot of it while it is sound.
 
-    A fit is broken when a loss or output since the last look was not finite, or the data term is `drop_db` decibels
-    above that of the last snapshot (the published backtracking). Then weights, batch-norm buffers, optimiser state,
-    average and stopping rule go back to the snapshot and the fit continues with the next iteration's jitter; the
-    iteration count goes on. After `max_events` such events the fit ends.
+    A fit is broken when a loss or output since the last look was not finite, a weight is not, or the loss is
+    `drop_db` decibels above that of the last snapshot (the published backtracking). Then weights, batch-norm
+    buffers, optimiser state, average and stopping rule go back to the snapshot and the fit continues with the next
+    iteration's jitter; the iteration count goes on. After `max_events` such events the fit ends. It also looks when
+    the fit ends, so the answer is sound.
 
     Args:
         every: iterations between two looks; each costs one wait of the host for the device and one copy of the state.
@@ -37,26 +38,47 @@ class Guard(pl.Callback):
         self.snapshot: dict[str, Any] | None = None
         self.snapshot_iteration = 0
         self.accepted_loss = math.inf
+        self.broken_at_end = False  # the last state was rolled back: not one to continue from
         self._broken: torch.Tensor | None = None
+        self._was_broken = False
+        self._looked, self._iteration = True, 0
 
     def on_train_start(self, trainer, module) -> None:
-        self._broken = torch.zeros((), dtype=torch.bool, device=module.device)
+        self._broken = torch.full((), self._was_broken, dtype=torch.bool, device=module.device)
         if self.snapshot is None:
             self._accept(trainer, module, self.snapshot_iteration, self.accepted_loss)
 
     def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
         # One value that is finite exactly if the loss and the whole output are.
         self._broken |= ~torch.isfinite(module.loss + module.output.mean())
-        if iteration % self.every:
+        # A rule that stops here may have been misled by what is broken.
+        self._iteration = iteration
+        self._looked = iteration % self.every == 0 or trainer.should_stop
+        if not self._looked:
             return
+        fault = self._fault(module)
+        if fault:
+            trainer.should_stop = False
+            self._roll_back(trainer, module, iteration, fault)
+        elif iteration % self.every == 0:
+            self._accept(trainer, module, iteration, float(module.loss))
+
+    def on_train_end(self, trainer, module) -> None:
+        fault = None if self._looked else self._fault(module)
+        if fault:
+            self.broken_at_end = True
+            self._roll_back(trainer, module, self._iteration, fault)
+
+    def _fault(self, module) -> str | None:
+        """What is wrong with the fit; None while it is sound."""
+        weights = [tensor for tensor in module.generator.state_dict().values() if tensor.is_floating_point()]
+        largest = torch.nn.utils.get_total_norm(weights, norm_type=math.inf)
+        if bool(self._broken | ~torch.isfinite(largest)):
+            return "a value was not finite"
         loss = float(module.loss)
-        if bool(self._broken):
-            self._roll_back(trainer, module, iteration, "a value was not finite")
-        elif loss > self.accepted_loss * 10 ** (self.drop_db / 10):
-            fall = 10 * math.log10(loss / self.accepted_loss)
-            self._roll_back(trainer, module, iteration, f"the fit fell by {fall:.1f} dB")
-        else:
-            self._accept(trainer, module, iteration, loss)
+        if self.accepted_loss > 0 and loss > self.accepted_loss * 10 ** (self.drop_db / 10):
+            return f"the fit fell by {10 * math.log10(loss / self.accepted_loss):.1f} dB"
+        return None
 
     def _accept(self, trainer, module, iteration: int, loss: float) -> None:
         state = live_state(parts_of(trainer, module, self.stopping))
@@ -77,13 +99,15 @@ class Guard(pl.Callback):
         """What a resumed fit needs; the snapshot itself only when it is not the state being saved."""
         return {
             "events": self.events,
+            "reason": self.reason,
+            "broken": self._broken is not None and bool(self._broken),
             "accepted_loss": self.accepted_loss,
             "snapshot_iteration": self.snapshot_iteration,
             "snapshot": None if self.snapshot_iteration == iteration else self.snapshot,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.events = state["events"]
+        self.events, self.reason, self._was_broken = state["events"], state["reason"], state["broken"]
         self.accepted_loss = state["accepted_loss"]
         self.snapshot_iteration = state["snapshot_iteration"]
         self.snapshot = state["snapshot"]

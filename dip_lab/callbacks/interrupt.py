@@ -16,6 +16,11 @@ class Interrupt(pl.Callback):
         self.signal: int | None = None
         self._before: dict[int, object] = {}
 
+    @property
+    def name(self) -> str | None:
+        """SIGINT or SIGTERM; None without a signal."""
+        return None if self.signal is None else signal.Signals(self.signal).name
+
     def on_train_start(self, trainer, module) -> None:
         # Lightning has set its own handlers by now; these replace them.
         if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
@@ -32,7 +37,9 @@ class Interrupt(pl.Callback):
 
     def __enter__(self) -> "Interrupt":
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            # What is ignored (Ctrl-C in a job that a script put in the background) stays so.
+            self._before = {number: h for number, h in handlers.items() if h not in (signal.SIG_IGN, None)}
         return self
 
     def __exit__(self, *exception) -> None:

@@ -49,7 +49,7 @@ class Progress(pl.Callback):
         if self._first == (0, 0.0):
             self._first, self._shown = (iteration, now), now
             return
-        speed = (iteration - self._first[0]) / (now - self._first[1])
+        speed = (iteration - self._first[0]) / max(now - self._first[1], 1e-9)
         if self._bar is not None and now - self._shown >= self.seconds:
             shown = {"speed": f"{speed:.1f} it/s", "text": self._text()}
             self._bar.update(self._task, completed=iteration, refresh=True, **shown)

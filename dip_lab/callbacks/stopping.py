@@ -44,8 +44,8 @@ class Stopping(pl.Callback):
         return module.generator(None), chosen
 
     def state_dict(self) -> dict:
-        return {"rule": self.rule.state_dict(), "kept_weights": self.kept_weights}
+        return {"rule": self.rule.state_dict(), "kept_weights": self.kept_weights, "reason": self.reason}
 
     def load_state_dict(self, state: dict) -> None:
         self.rule.load_state_dict(state["rule"])
-        self.kept_weights = state["kept_weights"]
+        self.kept_weights, self.reason = state["kept_weights"], state["reason"]

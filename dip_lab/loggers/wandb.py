@@ -2,12 +2,14 @@
 
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import WandbLogger
 
 from dip_lab.checks import one_of
+from dip_lab.runs import one_line
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +28,22 @@ class IterationLogger(WandbLogger):
 
         self.experiment.log({key: [wandb.Image(image, **kwargs) for image in images], "iteration": step})
 
+    def log_hyperparams(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        try:
+            super().log_hyperparams(params, *args, **kwargs)
+        except Exception as error:  # .hydra/config.yaml has them
+            log.warning("Weights & Biases did not take the config (%s)", one_line(error))
+
     def summarize(self, summary: dict[str, Any]) -> None:
         """Put the numbers and words of result.json into the run's summary."""
         self.experiment.summary.update({k: v for k, v in summary.items() if isinstance(v, int | float | str)})
 
     def finish(self, exit_code: int) -> None:
         """Close the run: Lightning never does, and the next fit of the process would log into it."""
-        self.experiment.finish(exit_code=exit_code)
+        try:
+            self.experiment.finish(exit_code=exit_code)
+        except Exception as error:  # the fit's files are written by now
+            log.warning("Weights & Biases did not close its run (%s)", one_line(error))
 
 
 def start(project: str, mode: str, save_dir: str, group: str, job_type: str, tags: list[str]) -> IterationLogger | None:
@@ -46,19 +57,19 @@ def start(project: str, mode: str, save_dir: str, group: str, job_type: str, tag
     Raises:
         ValueError: an unknown mode.
     """
-    import wandb
-
     name = Path(save_dir).name
     mode = one_of("logger.mode", os.environ.get("WANDB_MODE") or mode, ("offline", "online", "disabled"))
     try:
+        import wandb
+
         run = wandb.init(
             project=project, dir=save_dir, mode=mode, group=group, job_type=job_type, tags=tags, name=name,
-            id=f"{group}-{name.rsplit('-', 1)[-1]}".replace("/", "-"), resume="allow", reinit="create_new",
+            id=re.sub(r"[^\w-]+", "-", f"{group[:80]}-{name.rsplit('-', 1)[-1]}"), resume="allow", reinit="create_new",
             settings=wandb.Settings(silent=True, init_timeout=30),
         )
+        run.define_metric("iteration")
+        run.define_metric("*", step_metric="iteration")
     except Exception as error:  # no network, no key, a full disk: W&B raises many kinds
-        log.warning("Weights & Biases did not start (%s): history.csv has the curves", " ".join(str(error).split()))
+        log.warning("Weights & Biases did not start (%s): history.csv has the curves", one_line(error))
         return None
-    run.define_metric("iteration")
-    run.define_metric("*", step_metric="iteration")
     return IterationLogger(experiment=run)

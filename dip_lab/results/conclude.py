@@ -23,7 +23,7 @@ GROUPS = ("task", "net", "latent", "optimizer", "stopping", "average", "regulari
 
 @torch.no_grad()
 def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior, stopping, guard, checkpoint,
-             history: History, device: torch.device, interrupted: bool) -> Restoration:
+             history: History, device: torch.device, interrupted: str | None) -> Restoration:
     """Take the rule's answer and score it. The peak is reported beside the answer and chooses nothing."""
     seconds, iterations = checkpoint.fitted_seconds, checkpoint.iteration
     module.cpu()  # as Lightning does after a fit on a GPU
@@ -43,7 +43,7 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
         "error": None,
         "iterations": iterations,
         "chosen_iteration": chosen or iterations,
-        "stop_reason": "interrupted" if interrupted else guard.reason or stopping.reason or "iterations used up",
+        "stop_reason": f"interrupted by {interrupted}" if interrupted else guard.reason or stopping.reason or "iterations used up",
         "oracle": rule.uses_target,
         **{key: scores.get(key) for key in ("psnr", "ssim", "psnr_y", "psnr_hole")},
         "psnr_output": _psnr(problem, rule.kept_output if chosen else None),

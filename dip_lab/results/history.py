@@ -24,10 +24,9 @@ class History:
         self.rows = []
         if self.path is not None and self.path.exists() and iteration > 0:
             with open(self.path, newline="") as file:
-                for row in csv.DictReader(file):
-                    values = {k: float(v) if v else math.nan for k, v in row.items() if k and v is not None}
-                    values["iteration"] = int(values["iteration"])
-                    if values["iteration"] <= iteration:
+                for row in csv.reader(file):
+                    values = self._numbers(row)
+                    if values and values["iteration"] <= iteration:
                         self.rows.append(values)
         if self.path is not None:
             text = io.StringIO()
@@ -48,6 +47,14 @@ class History:
         """Largest value of a column and its iteration (the first, when there are several)."""
         values = [(row[name], row["iteration"]) for row in self.rows if math.isfinite(row.get(name, math.nan))]
         return max(values, key=lambda value: value[0]) if values else None
+
+    def _numbers(self, fields: list[str]) -> dict[str, float] | None:
+        """A row read back; None for the heading and for a line that a crash of the machine tore."""
+        try:
+            values = {key: float(v) if v else math.nan for key, v in zip(self.columns, fields, strict=True)}
+            return values | {"iteration": int(values["iteration"])}
+        except ValueError:
+            return None
 
     def _fields(self, row: dict[str, float]) -> list[str]:
         return [_field(row.get(column, math.nan)) for column in self.columns]

@@ -1,0 +1,448 @@
+"""Speed of one fit step against the textbook: `python scripts/benchmark.py step --sizes 64 128 256`.
+
+Contenders, all denoising one random RGB picture with the published skip network (2 217 831 parameters):
+
+* textbook: network and loop of the published notebooks in plain torch, float32, eager, their three PSNRs taken on
+  the host at each step; without their backtracking, which would only slow it down. It uses nothing of dip_lab.
+* dip_lab: what `python run.py net=skip logger=csv` runs, from the allocator to every callback and history.csv.
+* bare: dip_lab's generator, misfit, optimiser and allocator in a plain loop: dip_lab less bare is the framework.
+
+Machines are noisy, so only ratios within one run count. Each contender is a process of its own (the allocator's
+settings are process-wide) that waits until it is told to run a block of steps; the blocks go round, A B C A B C, one
+process at work at a time. Seconds are medians over the rounds; ratios and overheads are taken within each round.
+
+The parent imports no torch: on Linux a child's peak memory begins with its parent's.
+"""
+
+import argparse
+import contextlib
+import csv
+import io
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass, fields
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab, installed or not
+PARAMETERS = 2_217_831
+LEAST_SIZE = 64  # five halvings must leave 2 px: batch-norm of a single pixel is undefined
+STRIDE = 32
+SIGMA = 25 / 255
+JITTER = 1 / 30
+WARM_UP = 3  # steps before the first block: optimiser state, the libraries' choices of kernels
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A loop (textbook, dip_lab or bare) and the precision it is given."""
+
+    loop: str
+    precision: str
+
+    def __str__(self) -> str:
+        return self.loop if self.loop == "textbook" else f"{self.loop} {self.precision}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the report: `speedup` is over the textbook, overheads are over bare at the same precision."""
+
+    size: int
+    contender: str
+    arithmetic: str
+    seconds_per_step: float
+    speedup: float
+    speedup_least: float
+    speedup_most: float
+    overhead_percent: float | None
+    overhead_ms: float | None
+    peak_memory_mb: float
+
+
+# The worker's side imports torch inside its functions.
+
+
+class Gate:
+    """Lets a loop run a block of steps when the parent asks for one; answers (seconds per step, peak memory in MB).
+
+    A loop calls `passed` before its first step and after each step, and ends when that is False.
+    """
+
+    def __init__(self, connection: Connection, device: str):
+        self.connection = connection
+        self.device = device
+        self.asked = self.left = 0
+        self.started = 0.0
+
+    def passed(self) -> bool:
+        self.left -= 1
+        if self.left > 0:
+            return True
+        try:
+            if self.asked:
+                self.connection.send(self._measured())
+            self.asked = self.left = self.connection.recv()
+        except (EOFError, OSError):  # the parent has closed the pipe: no more blocks
+            return False
+        self.started = time.perf_counter()
+        return True
+
+    def _measured(self) -> tuple[float, float]:
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()  # the next block begins with an idle device
+            memory = torch.cuda.max_memory_allocated() / 2**20
+        else:
+            unit = 1 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+        return (time.perf_counter() - self.started) / self.asked, memory
+
+
+def work(connection: Connection, contender: Contender, size: int, device: str, processes: int) -> None:
+    """Main function of a worker: sends a dict about itself, then runs; where something fails it sends a string."""
+    try:
+        connection.send(prepare(contender, device))
+        gate = Gate(connection, device)
+        if contender.loop == "textbook":
+            run_textbook(gate, size)
+        elif contender.loop == "bare":
+            run_bare(gate, size, contender.precision)
+        else:
+            run_dip_lab(gate, size, contender.precision, processes)
+    except KeyboardInterrupt:
+        pass
+    except Exception:
+        with contextlib.suppress(OSError):
+            connection.send(traceback.format_exc())
+
+
+def prepare(contender: Contender, device: str) -> dict[str, Any]:
+    """Set the process up; what the header of the report says of it."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: this torch sees no CUDA device")
+    arithmetic = "float32"
+    if contender.loop != "textbook":
+        from dip_lab.speed import autocast_dtype, tune_allocator
+
+        tune_allocator()  # as run.py does
+        arithmetic = "float32" if autocast_dtype(contender.precision, device) is None else "bf16"
+    gpu = torch.cuda.get_device_name() if device == "cuda" else None
+    return {"arithmetic": arithmetic, "torch": torch.__version__, "threads": torch.get_num_threads(), "gpu": gpu}
+
+
+def textbook_net():
+    """The published skip network: 32 channels in, five scales of 128, branches of 4, bilinear, reflection padding."""
+    from torch import nn
+
+    def block(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+        # Padding by 0 before a 1x1 convolution copies the map; the published network does just that.
+        return nn.Sequential(nn.ReflectionPad2d(kernel // 2), nn.Conv2d(inputs, outputs, kernel, stride),
+                             nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True))
+
+    class Side(nn.Module):
+        """The branch beside everything deeper, concatenated."""
+
+        def __init__(self, inputs: int, deeper: nn.Module):
+            super().__init__()
+            self.branch = block(inputs, 4, 1)
+            self.deeper = nn.Sequential(block(inputs, 128, 3, stride=2), block(128, 128, 3), deeper,
+                                        nn.Upsample(scale_factor=2, mode="bilinear"))
+
+        def forward(self, x):
+            import torch
+
+            return torch.cat([self.branch(x), self.deeper(x)], 1)
+
+    net = nn.Sequential()
+    for inputs in (128, 128, 128, 128, 32):  # from the innermost scale outwards
+        net = nn.Sequential(Side(inputs, net), nn.BatchNorm2d(132), block(132, 128, 3), block(128, 128, 1))
+    return nn.Sequential(net, nn.ReflectionPad2d(0), nn.Conv2d(128, 3, 1), nn.Sigmoid())
+
+
+def run_textbook(gate: Gate, size: int) -> None:
+    """The published denoising loop."""
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+
+    def psnr(image: np.ndarray, reference: np.ndarray) -> float:
+        return 10 * np.log10(1 / np.mean((image - reference) ** 2, dtype=np.float64))
+
+    torch.backends.cudnn.benchmark = True
+    torch.manual_seed(0)
+    target = random_pixels(size)
+    noisy = (target + SIGMA * torch.randn_like(target)).clamp_(0, 1)
+    target_host, noisy_host = target.numpy()[0], noisy.numpy()[0]
+    noisy = noisy.to(gate.device)
+    net = textbook_net().to(gate.device)
+    parameters = sum(parameter.numel() for parameter in net.parameters())
+    if parameters != PARAMETERS:
+        raise RuntimeError(f"the textbook network has {parameters} parameters, the published one {PARAMETERS}")
+    saved = 0.1 * torch.rand(1, 32, size, size, device=gate.device)
+    noise = saved.clone()
+    average = None
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+    while gate.passed():
+        optimizer.zero_grad()
+        out = net(saved + noise.normal_() * JITTER)
+        average = out.detach() if average is None else average * 0.99 + out.detach() * 0.01
+        F.mse_loss(out, noisy).backward()
+        psnr(out.detach().cpu().numpy()[0], noisy_host)
+        psnr(out.detach().cpu().numpy()[0], target_host)
+        psnr(average.detach().cpu().numpy()[0], target_host)
+        optimizer.step()
+
+
+def run_bare(gate: Gate, size: int, precision: str) -> None:
+    """dip_lab's mathematics without Lightning, callbacks, average and logging."""
+    from dip_lab.experiment import build_generator
+    from dip_lab.images import Picture
+    from dip_lab.instantiate import instantiate
+    from dip_lab.problem import build_problem
+
+    cfg, _ = composed(gate.device, precision)
+    problem = build_problem(cfg.task, Picture("random", random_pixels(size)), cfg.seed).to(gate.device)
+    generator = build_generator(cfg, problem).to(gate.device)
+    optimizer = instantiate(cfg.optimizer)(generator.parameters())
+    iteration = 0
+    while gate.passed():
+        iteration += 1
+        optimizer.zero_grad()
+        problem.misfit(generator(iteration)).backward()
+        optimizer.step()
+
+
+def run_dip_lab(gate: Gate, size: int, precision: str, processes: int) -> None:
+    """The real fit with the real Trainer; a callback holds it at the gate."""
+    import pytorch_lightning as pl
+
+    from dip_lab.experiment import fit
+    from dip_lab.images import Picture
+
+    class Hold(pl.Callback):
+        def on_train_start(self, trainer, module) -> None:
+            trainer.should_stop = not gate.passed()
+
+        def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
+            trainer.should_stop = not gate.passed()
+
+    with tempfile.TemporaryDirectory() as folder:
+        cfg, choices = composed(gate.device, precision, f"logger.save_dir={folder}")
+        # Its clock runs on while the other processes work.
+        cfg.callbacks.checkpoint.seconds *= processes
+        with contextlib.redirect_stderr(io.StringIO()):  # no terminal there, so no bar that writes into the report
+            fit(cfg, choices, Path(folder), Picture("random", random_pixels(size)), [Hold()])
+
+
+def composed(device: str, precision: str, *overrides: str) -> tuple[Any, Any]:
+    """The config of run.py, with iterations and patience that never end a fit; and the chosen options."""
+    import hydra
+    from omegaconf import OmegaConf
+
+    from dip_lab import runs
+    from dip_lab.cli import config_folder
+
+    runs.register_resolvers()
+    arguments = ["net=skip", "logger=csv", "stopping=wmv", "stopping.patience=1000000000", "iterations=1000000000",
+                 "name=benchmark", f"device={device}", f"precision={precision}", *overrides]
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        cfg = hydra.compose("run", arguments, return_hydra_config=True)
+    # Without the node `hydra`: the logger resolves all it is given, and that one resolves in a job only.
+    return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]), cfg.hydra.runtime.choices
+
+
+def random_pixels(size: int):
+    """(1, 3, size, size) in [0, 1), the same in every process."""
+    import torch
+
+    return torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+# The parent's side.
+
+
+@contextlib.contextmanager
+def workers(contenders: Sequence[Contender], size: int, device: str) -> Iterator[list[Connection]]:
+    """One waiting process for each contender. They end when their pipes are closed."""
+    context = multiprocessing.get_context("spawn")
+    connections, processes = [], []
+    try:
+        for contender in contenders:
+            mine, theirs = context.Pipe()
+            process = context.Process(target=work, args=(theirs, contender, size, device, len(contenders)), daemon=True)
+            process.start()
+            theirs.close()
+            connections.append(mine)
+            processes.append(process)
+        yield connections
+    finally:
+        for connection in connections:
+            connection.close()
+        for process in processes:
+            process.join()
+
+
+def answer(connection: Connection) -> Any:
+    """What a worker sends next; ends the program where it failed."""
+    try:
+        content = connection.recv()
+    except EOFError:
+        raise SystemExit("a worker ended without a word: out of memory? try a smaller size") from None
+    if isinstance(content, str):
+        raise SystemExit(content)
+    return content
+
+
+def ask(connection: Connection, steps: int) -> tuple[float, float]:
+    """Have one block run: (seconds per step, peak memory in MB)."""
+    connection.send(steps)
+    return answer(connection)
+
+
+def rows_of(size: int, contenders: Sequence[Contender], arithmetics: Sequence[str], seconds: Sequence[Sequence[float]],
+            memory: Sequence[float]) -> list[Row]:
+    """Medians, and ratios round by round; `seconds[i][k]` is contender i in round k, the textbook is the first."""
+    rows = []
+    for contender, arithmetic, mine, peak in zip(contenders, arithmetics, seconds, memory, strict=True):
+        ratios = [reference / own for reference, own in zip(seconds[0], mine, strict=True)]
+        percent = extra = None
+        if contender.loop == "dip_lab":
+            base = seconds[contenders.index(Contender("bare", contender.precision))]
+            percent = statistics.median(100 * (own / other - 1) for own, other in zip(mine, base, strict=True))
+            extra = statistics.median(1000 * (own - other) for own, other in zip(mine, base, strict=True))
+        rows.append(Row(size, str(contender), arithmetic, statistics.median(mine), statistics.median(ratios),
+                        min(ratios), max(ratios), percent, extra, peak))
+    return rows
+
+
+def header(about: dict[str, Any], arguments: argparse.Namespace) -> str:
+    """One line: the machine and the measurement."""
+    cpu = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    parts = [about["gpu"], f"{cpu}, {os.cpu_count()} cores, {about['threads']} threads", f"torch {about['torch']}",
+             about["precision"], f"{arguments.rounds} rounds of {arguments.steps} steps"]
+    return "; ".join(part for part in parts if part)
+
+
+def cells(row: Row) -> list[str]:
+    """A row for people."""
+    overhead = "" if row.overhead_ms is None else f"{row.overhead_percent:+.1f} %, {row.overhead_ms:+.2f} ms"
+    known = row.contender.endswith(row.arithmetic)
+    name = row.contender if known else f"{row.contender} ({row.arithmetic})"
+    return [str(row.size), name, f"{row.seconds_per_step:.4g}",
+            f"{row.speedup:.2f} ({row.speedup_least:.2f} to {row.speedup_most:.2f})", overhead,
+            f"{row.peak_memory_mb:.0f}"]
+
+
+def titles(device: str) -> list[str]:
+    memory = "peak device memory, MB" if device == "cuda" else "peak RSS, MB"
+    return ["size", "contender", "s/step", "speed-up over textbook", "overhead over bare", memory]
+
+
+def as_markdown(rows: Sequence[Row], device: str) -> str:
+    lines = [titles(device), ["---:", "---", "---:", "---:", "---:", "---:"], *map(cells, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def as_csv(rows: Sequence[Row], machine: str) -> str:
+    """Numbers as they are, one column more for the header's line."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*(field.name for field in fields(Row)), "machine"])
+    writer.writerows([*astuple(row), machine] for row in rows)
+    return buffer.getvalue()
+
+
+def show(rows: Sequence[Row], device: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for i, title in enumerate(titles(device)):
+        table.add_column(title, justify="left" if i == 1 else "right")
+    for row in rows:
+        table.add_row(*cells(row), end_section=row is rows[-1] or row.size != rows[rows.index(row) + 1].size)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def step(arguments: argparse.Namespace) -> None:
+    """The subcommand `step`."""
+    contenders = [Contender("textbook", "float32")]
+    contenders += [Contender(loop, precision) for precision in arguments.precision for loop in ("dip_lab", "bare")]
+    rows, machine = [], ""
+    for size in arguments.sizes:
+        with workers(contenders, size, arguments.device) as connections:
+            abouts = [answer(connection) for connection in connections]
+            arithmetics = [about["arithmetic"] for about in abouts]
+            used = dict(zip(arguments.precision, arithmetics[1::2], strict=True))
+            precision = "precision " + ", ".join(k if k == v else f"{k} = {v}" for k, v in used.items())
+            machine = header({**abouts[0], "precision": precision}, arguments)
+            for connection in connections:
+                ask(connection, WARM_UP)
+            measured = [[] for _ in contenders]
+            for k in range(arguments.rounds):
+                for connection, blocks in zip(connections, measured, strict=True):
+                    blocks.append(ask(connection, arguments.steps))
+                print(f"{size} px: round {k + 1} of {arguments.rounds}", file=sys.stderr)
+        seconds = [[block[0] for block in blocks] for blocks in measured]
+        rows += rows_of(size, contenders, arithmetics, seconds, [blocks[-1][1] for blocks in measured])
+        if arguments.csv:  # after each size: a run that is cut short keeps what it measured
+            arguments.csv.write_text(as_csv(rows, machine))
+    print(machine, end="\n\n" if arguments.markdown else "\n")
+    if arguments.markdown:
+        print(as_markdown(rows, arguments.device))
+    else:
+        show(rows, arguments.device)
+
+
+def size_of(text: str) -> int:
+    size = int(text)
+    if size < LEAST_SIZE or size % STRIDE:
+        raise argparse.ArgumentTypeError(f"{size}: the published network takes multiples of {STRIDE} from {LEAST_SIZE}")
+    return size
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number}: give a whole number of at least 1")
+    return number
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(description=__doc__.split("\n")[0].split(":")[0])
+    commands = top.add_subparsers(required=True, metavar="command")
+    one = commands.add_parser("step", help="one fit step of dip_lab against the textbook loop",
+                              formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    one.add_argument("--sizes", type=size_of, nargs="+", default=[64, 128, 256], metavar="PX",
+                     help="sides of the square picture; 512 takes long and 15 GB")
+    one.add_argument("--steps", type=positive, default=25, metavar="N",
+                     help="steps a block; multiples of log_every (25) give each block its rows of the history")
+    one.add_argument("--rounds", type=positive, default=5, metavar="N", help="blocks of each contender")
+    one.add_argument("--precision", nargs="+", default=["auto", "float32"], choices=["auto", "bf16", "float32"],
+                     help="of dip_lab and bare")
+    one.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where all contenders run")
+    one.add_argument("--markdown", action="store_true", help="print Markdown instead of a drawn table")
+    one.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers here too")
+    one.set_defaults(run=step)
+    return top
+
+
+if __name__ == "__main__":
+    chosen = parser().parse_args()
+    chosen.run(chosen)

@@ -1,0 +1,75 @@
+import io
+import logging
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from dip_lab.callbacks import progress as module_under_test
+from dip_lab.callbacks.curves import COLUMNS
+from dip_lab.callbacks.progress import Progress
+from dip_lab.results.history import History
+
+MODULE = SimpleNamespace(problem=SimpleNamespace(name="astronaut"))
+
+
+def driven(monkeypatch, terminal, iterations=12, psnr=28.125):
+    """What a progress of twelve iterations wrote to its console."""
+    screen = io.StringIO()
+    monkeypatch.setattr(module_under_test, "Console",
+                        lambda **given: Console(file=screen, force_terminal=terminal, width=200))
+    history, progress = History(COLUMNS, None), Progress(seconds=0)
+    progress.history, progress.iterations = history, 40
+    progress.stopping = SimpleNamespace(rule=SimpleNamespace(why_may_stop="wmv 1.0e-03, 4/15"))
+    progress.on_train_start(None, MODULE)
+    for iteration in range(1, iterations + 1):
+        if iteration % 5 == 0:
+            history.append({"iteration": iteration, "seconds": 0.1, "loss": 0.0123, "psnr": psnr,
+                            "psnr_average": float("nan"), "ssim": psnr, "statistic": 0.001})
+        progress.on_train_batch_end(None, MODULE, None, iteration, iteration - 1)
+    progress.on_train_end(None, MODULE)
+    return screen.getvalue()
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    shown = driven(monkeypatch, terminal=True)
+    for text in ("astronaut", "12/40", "it/s", "loss 0.0123", "psnr 28.12 dB", "wmv 1.0e-03, 4/15"):
+        assert text in shown
+
+
+def test_without_a_target_there_is_no_psnr(monkeypatch):
+    shown = driven(monkeypatch, terminal=True, psnr=float("nan"))
+    assert "loss 0.0123" in shown and "psnr" not in shown and "nan" not in shown
+
+
+def test_elsewhere_plain_lines_one_for_each_row(monkeypatch, caplog):
+    monkeypatch.setattr(module_under_test, "PLAIN_SECONDS", 0.0)
+    with caplog.at_level(logging.INFO):
+        shown = driven(monkeypatch, terminal=False)
+    assert shown == ""
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 2
+    assert lines[0].startswith("5/40") and "loss 0.0123  psnr 28.12 dB  wmv" in lines[0]
+
+
+def test_elsewhere_at_most_one_line_in_ten_seconds(monkeypatch, caplog):
+    with caplog.at_level(logging.INFO):
+        driven(monkeypatch, terminal=False)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("now", [5.0, 0.0])
+def test_a_clock_that_stands_still_divides_nothing(now, monkeypatch):
+    monkeypatch.setattr(module_under_test.time, "monotonic", lambda: now)
+    assert "12/40" in driven(monkeypatch, terminal=True)
+
+
+def test_the_bar_is_closed_when_the_fit_fails(monkeypatch):
+    monkeypatch.setattr(module_under_test, "Console", lambda **given: Console(file=io.StringIO(), force_terminal=True))
+    progress = Progress(seconds=0)
+    progress.history = History(COLUMNS, None)
+    progress.on_train_start(None, MODULE)
+    bar = progress._bar
+    progress.on_exception(None, MODULE, RuntimeError())
+    assert not bar.live.is_started
+    progress.on_train_end(None, MODULE)  # Lightning may call both

@@ -1,0 +1,330 @@
+"""The command line as a person meets it: exit codes, one line for a mistake, folders, sweeps."""
+
+import csv
+import errno
+import fcntl
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from PIL import Image
+
+from dip_lab import cli, experiment, runs, sweep
+
+RUN = Path(__file__).resolve().parents[1] / "run.py"
+TINY = ["logger=none", "iterations=2", "log_every=1", "device=cpu", "net=skip_narrow", "net.width=4", "net.depth=2",
+        "data.size=16"]
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Runs `run.py` with arguments in this process, in an empty folder: (exit code, all it printed)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # main() sets it: put back afterwards
+    monkeypatch.setattr(cli, "FULL_ERROR", False)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+        sweep.ended.clear()
+        GlobalHydra.instance().clear()
+        try:
+            code = cli.main()
+        except SystemExit as exit_:
+            code = exit_.code
+        finally:
+            close_log()
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    def close_log():  # Hydra opens dip_lab.log and leaves it to the end of the process
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.captureWarnings(False)
+
+    yield run
+    close_log()
+
+
+def cells(folder: Path = Path("outputs")) -> list[Path]:
+    return sorted(path.parent for path in folder.glob("*/*/result.json"))
+
+
+def results(folder: Path = Path("outputs")) -> list[dict]:
+    return [json.loads((cell / "result.json").read_text()) for cell in cells(folder)]
+
+
+def folder_of(*overrides: str) -> str:
+    """The name of the folder that a command would have."""
+    runs.register_resolvers()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(cli.config_folder()), version_base="1.3"):
+        cfg = hydra.compose("run", list(overrides), return_hydra_config=True)
+    return runs.cell_name(cfg, cfg.hydra.runtime.choices)
+
+
+def save_picture(path: Path, size: tuple[int, int] = (16, 16), shade: int = 0) -> Path:
+    image = Image.radial_gradient("L").resize(size).point(lambda value: max(value, shade))
+    image.save(path)
+    return path
+
+
+MISTAKES = {
+    "net=skp": ["net=skp", "did you mean skip", "unet"],
+    "task=": ["task", "denoise", "inpaint"],
+    "task.sigmaa=3": ["task.sigmaa", "did you mean task.sigma?"],
+    "sigma=50": ["sigma", "did you mean task.sigma?"],
+    "noise=none": ["noise", "did you mean task/noise?"],
+    "iteration=5": ["iteration", "did you mean iterations?"],
+    "net.bogus=1": ["net.bogus", "--cfg job"],
+    "+net.bogus=1": ["Skip", "'bogus'", "width"],
+    "+net.widht=1": ["Skip", "'widht'", "did you mean width?"],
+    "task.sigma=-1": ["task.sigma", "-1", "at least 0"],
+    "task.sigma=loud": ["task.sigma", "loud", "number"],
+    "task=super_resolution task.factor=3": ["task.factor=3", "2, 4 or 8"],
+    "task=inpaint task.mask.path=holes.png": ["holes.png", "9 x 8 px", "16 x 16 px"],
+    "task=inpaint task.mask.path=none.png": ["none.png", "no such file"],
+    "task=inpaint task/mask=file": ["task.mask.path", "holes.png"],
+    "data.name=nobody": ["data.name=nobody", "astronaut"],
+    "data.size=3": ["data.size=3", "at least 8"],
+    "data=file": ["data.path has no value", "data.path=..."],
+    "data=file data.path=nope.png": ["nope.png", "no such file"],
+    "data=folder data.path=nope": ["data.path", "nope", "no folder"],
+    "-m data=folder data.path=nope": ["data.path", "nope", "no folder"],
+    "iterations=0": ["iterations=0", "at least 1"],
+    "iterations=1.5": ["iterations=1.5", "whole number"],
+    "log_every=0": ["log_every=0", "at least 1"],
+    "seed=x": ["seed=x", "whole number"],
+    "precision=fp8": ["precision=fp8", "bf16"],
+    "device=tpux": ["tpux", "auto"],
+    "trainer.devices=2": ["trainer.devices=2", "one device"],
+    "net._target_=os.system": ["os.system", "DIP_LAB_TARGETS"],
+    "net._target_=dip_lab.nets.skip.Skp": ["dip_lab.nets.skip.Skp", "cannot be imported"],
+    "name=${nope}": ["nope"],
+    "task.sigma=[1": ["task.sigma=[1", "quote"],
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_2(mistake, command):
+    save_picture(Path("holes.png"), (9, 8))
+    code, said = command(*TINY, *mistake.split())
+    lines = said.strip().splitlines()
+    assert code == 2 and len(lines) == 1, said
+    assert all(word in lines[0] for word in MISTAKES[mistake]), said
+    assert not list(Path("outputs").glob("*/*/*.png"))
+
+
+def test_a_mistake_before_the_fit_is_recorded(command):
+    command(*TINY, "precision=fp8")
+    (result,) = results()
+    assert result["status"] == "failed" and "fp8" in result["error"] and result["net"] == "skip_narrow"
+
+
+def test_outputs_that_is_a_file(command):
+    Path("outputs").write_text("mine")
+    code, said = command(*TINY)
+    assert code == 2 and len(said.strip().splitlines()) == 1 and "outputs" in said
+    assert Path("outputs").read_text() == "mine"
+
+
+def test_a_disk_that_fills_during_the_fit(command, monkeypatch):
+    sync, calls = os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) > 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(runs.os, "fsync", full)
+    code, said = command(*TINY, "log_every_image=1")
+    assert code == 2 and len(said.strip().splitlines()) == 1 and re.search(r"\d{6}\.png: No space left", said), said
+    (folder,) = Path("outputs").glob("*/*")
+    assert (folder / "history.csv").read_text().startswith("iteration,")
+    assert not (folder / "result.json").exists()
+    assert not [path for path in folder.rglob(".*") if path.is_file() and path.name != ".lock"], "a temporary file"
+    monkeypatch.setattr(runs.os, "fsync", sync)
+    code, _ = command(*TINY, "log_every_image=1")
+    assert code == 0 and results()[0]["status"] == "done"
+
+
+def test_an_error_of_ours_keeps_its_traceback(command, monkeypatch):
+    def fit(*arguments):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(experiment, "fit", fit)
+    with pytest.raises(RuntimeError, match="a bug"):
+        command(*TINY)
+    assert results()[0]["status"] == "failed"
+
+
+def test_hydra_full_error_shows_the_traceback(tmp_path):
+    environment = {**os.environ, "HYDRA_FULL_ERROR": "1"}
+    ran = subprocess.run([sys.executable, RUN, "sigma=50"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 1 and "Traceback" in ran.stderr and "Could not override 'sigma'" in ran.stderr
+
+
+def test_a_done_cell_is_not_run_again(command, monkeypatch):
+    code, said = command(*TINY)
+    assert code == 0 and "psnr" in said and "dip_denoised.png" in said
+    (cell,) = cells()
+    assert str(cell) in said, "the picture's path is whole, whatever the terminal's width"
+    before = (cell / "result.json").read_bytes()
+
+    def fit(*arguments):
+        raise AssertionError("fitted again")
+
+    monkeypatch.setattr(experiment, "fit", fit)
+    code, said = command(*TINY, "trainer.benchmark=true")
+    assert code == 0 and said.startswith("done before: ") and cells() == [cell]
+    assert (cell / "result.json").read_bytes() == before
+    monkeypatch.undo()
+
+
+def test_rerun_starts_over(command):
+    command(*TINY)
+    (cell,) = cells()
+    (cell / "left over.png").touch()
+    (cell / "checkpoints").mkdir(exist_ok=True)
+    started = (cell / "result.json").stat().st_mtime_ns
+    code, said = command(*TINY, "rerun=true")
+    assert code == 0 and "done before" not in said and cells() == [cell]
+    assert not (cell / "left over.png").exists()
+    assert (cell / "result.json").stat().st_mtime_ns > started
+    assert (cell / ".hydra" / "config.yaml").exists()
+
+
+def test_a_claimed_cell_is_left_alone(command):
+    command(*TINY)
+    (cell,) = cells()
+    before = (cell / "result.json").read_bytes()
+    with open(cell / ".lock", "a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, said = command(*TINY, "rerun=true")
+    assert code == 2 and len(said.strip().splitlines()) == 1, said
+    assert f"is being computed by process {os.getpid()}" in said
+    assert (cell / "result.json").read_bytes() == before, "another process's result is not ours to overwrite"
+
+
+def test_a_sweep_has_a_folder_and_a_row_for_each_cell(command):
+    single, _ = command(*TINY)
+    (alone,) = cells()
+    code, said = command("-m", *TINY, "seed=0,1")
+    assert single == code == 0 and len(cells()) == 2 and alone in cells()
+    assert "1 done, 1 skipped, 0 failed" in said.splitlines()[-1]
+    with open("outputs/denoise/summary.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["cell"] for row in rows] == [cell.name for cell in cells()]
+    assert {row["seed"] for row in rows} == {"0", "1"} and all(row["status"] == "done" for row in rows)
+    assert len(Path("outputs/denoise/summary.md").read_text().splitlines()) == 4
+
+
+def test_a_sweep_over_nets_and_tasks(command):
+    tiny = [a for a in TINY if not a.startswith("net")]
+    code, said = command("-m", *tiny, "net=resnet,segnet", "task=denoise,inpaint")
+    assert code == 0 and "4 done, 0 skipped, 0 failed" in said
+    assert {(r["task"], r["net"]) for r in results()} == {(t, n) for t in ("denoise", "inpaint") for n in
+                                                         ("resnet", "segnet")}
+    for task in ("denoise", "inpaint"):
+        assert len(Path(f"outputs/{task}/summary.csv").read_text().splitlines()) == 3
+
+
+def test_a_failing_cell_does_not_end_the_sweep(command):
+    code, said = command("-m", *TINY, "task=super_resolution", "task.factor=3,2")
+    assert code == 1 and "1 done, 0 skipped, 1 failed" in said.splitlines()[-1]
+    assert "Traceback" not in said and "task.factor=3: choose 2, 4 or 8" in said
+    found = {result["status"]: result for result in results()}
+    assert found.keys() == {"done", "failed"} and "task.factor=3" in found["failed"]["error"]
+    assert found["failed"]["picture"] == "astronaut" and found["failed"]["seed"] == 0
+    table = Path("outputs/super_resolution/summary.md").read_text()
+    assert "failed" in table and "done" in table
+    code, said = command("-m", *TINY, "task=super_resolution", "task.factor=3,2")
+    assert code == 1 and "0 done, 1 skipped, 1 failed" in said.splitlines()[-1]
+
+
+def test_a_bug_in_one_cell_does_not_end_the_sweep(command, monkeypatch):
+    fit = experiment.fit
+
+    def broken(cfg, *rest):
+        if cfg.seed == 0:
+            raise RuntimeError("a bug")
+        return fit(cfg, *rest)
+
+    monkeypatch.setattr(experiment, "fit", broken)
+    code, said = command("-m", *TINY, "seed=0,1")
+    assert code == 1 and "1 done, 0 skipped, 1 failed" in said.splitlines()[-1]
+
+
+def test_one_cell_for_each_picture_of_a_folder(command):
+    names = ["a b.png", "[x], {y}=1.png", "it's (2).png", "grüße 猫.png", "101085.png", "a\\b.png", "$x.png"]
+    Path("my pictures").mkdir()
+    for shade, name in enumerate(names):
+        save_picture(Path("my pictures") / name, shade=20 * shade)
+    code, said = command("-m", *TINY, "iterations=1", "data=folder", "data.path='my pictures'")
+    assert code == 0 and f"{len(names)} done, 0 skipped, 0 failed" in said.splitlines()[-1], said
+    assert {result["picture"] for result in results()} == {Path(name).stem for name in names}
+    assert len(cells()) == len(names)
+    assert all(re.fullmatch(r"[\w.-]+", cell.name) for cell in cells())
+
+
+@pytest.mark.parametrize("name", ["my photo (1), copy.png", "it's [x]=$.png", "ends\\'.png"])
+def test_a_path_needs_no_quotes_beyond_the_shells(name, command):
+    save_picture(Path(name))
+    code, said = command(*TINY, "iterations=0", "data=file", f"data.path={name}")
+    assert code == 2 and "iterations=0" in said, said
+    assert results()[0]["picture"] == Path(name).stem
+
+
+def test_the_hash_ignores_how_a_fit_is_watched():
+    same = {folder_of(*TINY, o) for o in ("seed=0", "name=mine", "logger=csv", "trainer.benchmark=true", "device=auto",
+                                          "rerun=true")}
+    assert len(same) == 1
+    other = {folder_of(*TINY, o) for o in ("seed=1", "iterations=3", "task.sigma=26", "net.width=8", "stopping=fixed")}
+    assert len(other) == 5 and not other & same
+
+
+def test_the_hash_follows_the_picture_not_its_place(tmp_path, monkeypatch):
+    here = save_picture(tmp_path / "photo.png")
+    (tmp_path / "elsewhere").mkdir()
+    there = tmp_path / "elsewhere" / "photo.png"
+    shutil.copy(here, there)
+    first = folder_of("data=file", f"data.path={here}")
+    assert folder_of("data=file", f"data.path={there}") == first
+    monkeypatch.chdir(tmp_path)
+    assert folder_of("data=file", "data.path=photo.png") == first
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert folder_of("data=file", "data.path='~/photo.png'") == first
+    in_folder = folder_of("data=folder", f"data.path={tmp_path}", "data.name=photo")
+    assert folder_of("data=folder", f"data.path={there.parent}", "data.name=photo.png") == in_folder
+    save_picture(there, shade=90)
+    assert folder_of("data=file", f"data.path={there}") != first
+    assert folder_of("data=folder", f"data.path={there.parent}", "data.name=photo") != in_folder
+
+
+def test_the_command_line_imports_no_torch():
+    heavy = "{'torch', 'pytorch_lightning', 'numpy', 'matplotlib', 'wandb', 'PIL'}"
+    check = f"import sys, dip_lab.cli; found = {heavy} & set(sys.modules); assert not found, found"
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=RUN.parent)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]], ids=" ".join)
+def test_help_and_config_are_quick(arguments, tmp_path):
+    ran = subprocess.run([sys.executable, "-X", "importtime", RUN, *arguments], cwd=tmp_path, capture_output=True,
+                         text=True, check=True)
+    assert "task" in ran.stdout and not list(tmp_path.iterdir())
+    assert not re.search(r"\| +(torch|pytorch_lightning|numpy)$", ran.stderr, re.MULTILINE)
+    # The processor's own time, in microseconds, of all imports: a busy machine does not lengthen the list, and an
+    # unneeded import does.
+    assert len(ran.stderr.splitlines()) < 600

@@ -1,0 +1,147 @@
+"""Every shipped YAML runs: composed with Hydra, each group varied one at a time, and fitted for 3 iterations."""
+
+from pathlib import Path
+
+import hydra
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from PIL import Image
+
+from dip_lab import runs
+from dip_lab.experiment import fit
+from dip_lab.images import Picture
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+YAMLS = sorted(CONFIGS.rglob("*.yaml"))
+PACKAGES = {
+    "data": "data", "task": "tasks", "net": "nets", "latent": "latents", "optimizer": "optimizers",
+    "stopping": "stopping", "average": "averages", "regularizer": "regularizers", "callbacks": "callbacks",
+    "logger": "loggers", "trainer": None, "experiment": None,
+}
+SHORT = ["logger=none", "iterations=3", "log_every=1", "log_every_image=2", "device=cpu"]
+NARROW = {"skip": ["net.width=4"], "skip_narrow": ["net.width=4"], "unet": ["net.feature_scale=32"],
+          "resnet": ["net.width=4", "net.blocks=1"], "segnet": ["net.channels=[4,4,4]", "net.convs=1"]}
+NEEDS = {
+    "task/mask=file": ["task.mask.path={tmp}/holes.png"],
+    "optimizer=lbfgs": ["latent.jitter=0"],
+    "data=sample": ["data.size=24"],
+    "data=file": ["data.path={tmp}/pictures/one.png", "data.size=16"],
+    "data=folder": ["data.path={tmp}/pictures"],
+}
+HOSTS = {"noise": "denoise", "mask": "inpaint", "kernel": "super_resolution", "observe": "super_resolution"}
+KEYS = set(
+    "task net latent optimizer stopping regularizer data seed status error iterations chosen_iteration stop_reason psnr "
+    "ssim psnr_y psnr_output psnr_average psnr_last psnr_peak peak_iteration psnr_observed seconds "
+    "seconds_per_iteration peak_memory_mb device precision parameters config_hash versions".split()
+)
+
+
+def options(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def cases() -> list[list[str]]:
+    groups = [group for group in PACKAGES if group not in ("logger", "experiment")]  # loggers: tests/loggers
+    found = [[f"{group}={option}"] for group in groups for option in options(group)]
+    for folder in sorted(path for path in (CONFIGS / "task").iterdir() if path.is_dir()):
+        found += [[f"task={HOSTS[folder.name]}", f"task/{folder.name}={o}"] for o in options(f"task/{folder.name}")]
+    return found
+
+
+def composed(*overrides: str):
+    runs.register_resolvers()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return hydra.compose("run", list(overrides), return_hydra_config=True)
+
+
+@pytest.fixture
+def picture() -> Picture:
+    """20 x 17 px whose left quarter is transparent."""
+    alpha = torch.ones(1, 1, 17, 20)
+    alpha[..., :5] = 0
+    return Picture("sample", torch.rand(1, 3, 17, 20, generator=torch.Generator().manual_seed(1)), alpha)
+
+
+@pytest.mark.parametrize("overrides", cases(), ids=" ".join)
+def test_every_option_runs(overrides, picture, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    Image.new("L", (20, 17), 255).save(tmp_path / "holes.png")
+    Image.radial_gradient("L").resize((24, 18)).save(tmp_path / "pictures" / "one.png")
+    net = next((o.removeprefix("net=") for o in overrides if o.startswith("net=")), "skip_narrow")
+    more = [text.format(tmp=tmp_path) for override in overrides for text in NEEDS.get(override, [])]
+    cfg = composed(*SHORT, *NARROW[net], *overrides, *more)
+    OmegaConf.to_container(cfg.data, resolve=True, throw_on_missing="data=" in overrides[0])
+    given = None if overrides[0].startswith("data=") else picture
+
+    restoration = fit(cfg, cfg.hydra.runtime.choices, None, given)
+
+    size = {"data=sample": (3, 24, 24), "data=file": (1, 12, 16), "data=folder": (1, 18, 24)}
+    assert restoration.image.shape == (1, *size.get(overrides[0], (3, 17, 20)))
+    assert restoration.image.isfinite().all()
+    assert restoration.summary.keys() >= KEYS
+    assert restoration.summary["status"] == "done" and restoration.summary["iterations"] == 3
+    assert [row["iteration"] for row in restoration.history.rows] == [1, 2, 3]
+
+
+def test_a_net_added_to_the_folder_is_narrow_here():
+    assert NARROW.keys() == set(options("net")), "give NARROW the override that makes the new net quick"
+    assert HOSTS.keys() == {path.name for path in (CONFIGS / "task").iterdir() if path.is_dir()}
+
+
+def test_a_folder_gets_the_files_of_the_design(picture, tmp_path):
+    cfg = composed(*SHORT, "net.width=4", "task=super_resolution")
+    fit(cfg, cfg.hydra.runtime.choices, tmp_path, picture)
+    stem = "dip_superres_x4"
+    names = {f"{stem}.png", f"{stem}_curves.png", f"{stem}_panel.png", "observed.png", "target.png", "latent.png",
+             "history.csv", "snapshots", "result.json"}
+    assert {path.name for path in tmp_path.iterdir()} >= names
+    assert [path.name for path in (tmp_path / "snapshots").iterdir()] == ["000002.png"]
+    with Image.open(tmp_path / f"{stem}.png") as image:
+        assert image.size == (20, 17)
+    result = runs.read_result(tmp_path)
+    assert result["status"] == "done" and result["psnr_y"] is not None and result.keys() >= KEYS
+
+
+@pytest.mark.parametrize("name", sorted(p.relative_to(CONFIGS / "experiment").with_suffix("").as_posix()
+                                        for p in (CONFIGS / "experiment").rglob("*.yaml")))
+def test_every_experiment_composes(name):
+    cfg = composed(f"experiment={name}")
+    OmegaConf.to_container(cfg.task, resolve=True)
+    params = cfg.hydra.sweeper.params
+    assert not params or cfg.hydra.mode.name == "MULTIRUN", "a table needs hydra.mode: MULTIRUN"
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.relative_to(CONFIGS).as_posix())
+def test_the_first_line_says_what_it_is(path):
+    first = path.read_text().splitlines()[0]
+    assert first.startswith("# ") and len(first) > 10
+
+
+def targets(node):
+    if OmegaConf.is_dict(node):
+        if "_target_" in node:
+            yield node["_target_"]
+        for key in node:
+            if not OmegaConf.is_interpolation(node, key) and not OmegaConf.is_missing(node, key):
+                yield from targets(node[key])
+
+
+@pytest.mark.parametrize("group", PACKAGES)
+def test_groups_mirror_packages(group):
+    for path in (CONFIGS / group).rglob("*.yaml"):
+        for target in targets(OmegaConf.load(path)):
+            if target.startswith("dip_lab."):
+                assert target.startswith(f"dip_lab.{PACKAGES[group]}."), f"{path}: {target}"
+
+
+def test_every_group_is_known_here_and_to_the_command_line():
+    from dip_lab.cli import GROUPS
+
+    assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} == PACKAGES.keys() == set(GROUPS)
+
+
+def test_the_root_stays_short():
+    assert len((CONFIGS / "run.yaml").read_text().splitlines()) <= 40

@@ -1,0 +1,282 @@
+"""A fit that is killed at any moment and started again ends exactly as one that was left alone."""
+
+import csv
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+VARYING = ("seconds", "seconds_per_iteration", "peak_memory_mb")
+
+
+def assert_same(folder, reference):
+    """Picture, history and summary, but for the times."""
+    assert (folder / "dip_denoised.png").read_bytes() == (reference / "dip_denoised.png").read_bytes()
+    histories = [list(csv.DictReader((f / "history.csv").read_text().splitlines())) for f in (folder, reference)]
+    results = [json.loads((f / "result.json").read_text()) for f in (folder, reference)]
+    for rows in histories:
+        for row in rows:
+            del row["seconds"]
+    for result in results:
+        for key in VARYING:
+            del result[key]
+    assert histories[0] == histories[1]
+    assert results[0] == results[1]
+
+
+class Killed(Exception):
+    pass
+
+
+class KillAt(pl.Callback):
+    """Raises after iteration `at`, when every other callback has seen it, or at the `end`."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx):
+        if iteration == self.at:
+            raise Killed
+
+    def on_train_end(self, trainer, module):
+        if self.at == "end":
+            raise Killed
+
+
+class SignalAt(pl.Callback):
+    def __init__(self, at, number):
+        self.at, self.number = at, number
+
+    def on_train_batch_start(self, trainer, module, iteration, batch_idx):
+        if iteration == self.at:
+            os.kill(os.getpid(), self.number)
+
+
+CASES = {
+    "wmv": (),
+    "wmv, no average": ("average=none",),
+    "fixed": ("stopping=fixed",),
+    "fixed, no average": ("stopping=fixed", "average=none"),
+    "sgd": ("optimizer=sgd",),
+    "guard out of step": ("callbacks.guard.every=7",),
+}
+
+
+@pytest.fixture
+def left_alone(fit_tiny, tmp_path):
+    def run(*overrides):
+        fit_tiny(*overrides, folder=tmp_path / "alone")
+        return tmp_path / "alone"
+
+    return run
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_at_several_iterations(case, fit_tiny, left_alone, tmp_path):
+    reference = left_alone(*CASES[case])
+    for at in (1, 10, 17, 31, "end"):
+        with pytest.raises(Killed):
+            fit_tiny(*CASES[case], folder=tmp_path / "killed", callbacks=[KillAt(at)])
+        assert not (tmp_path / "killed" / "result.json").exists()
+    fit_tiny(*CASES[case], folder=tmp_path / "killed")
+    assert_same(tmp_path / "killed", reference)
+
+
+@pytest.mark.parametrize("case", ["wmv", "wmv, no average", "fixed"])
+def test_interrupted_out_of_step(case, fit_tiny, left_alone, tmp_path):
+    reference = left_alone(*CASES[case])
+    folder = tmp_path / "interrupted"
+    for at, number in ((17, signal.SIGINT), (33, signal.SIGTERM)):
+        before = signal.getsignal(number)
+        signal.signal(number, signal.SIG_DFL)  # this process may have been started with SIGINT ignored
+        restoration = fit_tiny(*CASES[case], folder=folder, callbacks=[SignalAt(at, number)])
+        signal.signal(number, before)
+        assert restoration.summary["status"] == "interrupted"
+        assert restoration.summary["stop_reason"] == f"interrupted by {number.name}"
+        assert (folder / "dip_denoised.png").exists()
+        assert (folder / "checkpoints" / f"{at:07d}.pt").exists()
+    assert fit_tiny(*CASES[case], folder=folder).summary["status"] == "done"
+    assert_same(folder, reference)
+
+
+def test_events_of_the_guard_survive(fit_tiny, tmp_path):
+    class Poison(pl.Callback):
+        def on_train_batch_start(self, trainer, module, iteration, batch_idx):
+            if iteration == 15:
+                next(module.parameters()).data.fill_(float("nan"))
+
+    alone = fit_tiny("stopping=fixed", folder=tmp_path / "alone", callbacks=[Poison()])
+    assert [event["iteration"] for event in alone.summary["guard_events"]] == [20]
+    for at in (17, 20, 25):
+        with pytest.raises(Killed):
+            fit_tiny("stopping=fixed", folder=tmp_path / "killed", callbacks=[Poison(), KillAt(at)])
+    fit_tiny("stopping=fixed", folder=tmp_path / "killed", callbacks=[Poison()])
+    assert_same(tmp_path / "killed", tmp_path / "alone")
+
+
+def test_a_torn_checkpoint_falls_back_to_the_one_before(fit_tiny, left_alone, tmp_path, caplog):
+    reference, folder = left_alone(), tmp_path / "killed"
+    with pytest.raises(Killed):
+        fit_tiny(folder=folder, callbacks=[KillAt(34)])
+    newest = folder / "checkpoints" / "0000030.pt"
+    assert sorted(p.name for p in newest.parent.iterdir()) == ["0000020.pt", "0000030.pt"]
+    newest.write_bytes(newest.read_bytes()[:-500])
+    fit_tiny(folder=folder)
+    assert "0000030.pt cannot be read" in caplog.text
+    assert_same(folder, reference)
+
+
+def test_foreign_files_among_the_checkpoints_are_passed_over(fit_tiny, left_alone, tmp_path):
+    reference, folder = left_alone(), tmp_path / "new"
+    (folder / "checkpoints").mkdir(parents=True)
+    torch.save({"iteration": 3}, folder / "checkpoints" / "0000003.pt")
+    (folder / "checkpoints" / "0000009.pt").write_bytes(b"")
+    fit_tiny(folder=folder)
+    assert_same(folder, reference)
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["fails", "dies and leaves its temporary file"])
+def test_killed_inside_the_write(dies, fit_tiny, left_alone, tmp_path, monkeypatch):
+    reference, folder = left_alone(), tmp_path / "killed"
+    replace = os.replace
+
+    def torn(source, target):
+        if Path(target).name == "0000030.pt":
+            if dies:
+                Path(source).rename(folder / "checkpoints" / ".0000030.pt.x1y2")
+            raise Killed
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", torn)
+        with pytest.raises(Killed):
+            fit_tiny(folder=folder)
+    left = sorted(p.name for p in (folder / "checkpoints").iterdir())
+    assert left == [".0000030.pt.x1y2"] * dies + ["0000010.pt", "0000020.pt"]
+    fit_tiny(folder=folder)
+    assert_same(folder, reference)
+    assert not list((folder / "checkpoints").glob(".*"))
+
+
+@pytest.mark.parametrize("change", ["another picture", "another experiment"])
+def test_a_folder_of_something_else_is_refused(change, fit_tiny, tmp_path):
+    fit_tiny(folder=tmp_path)
+    changed = "data.name=camera" if change == "another picture" else "optimizer.lr=0.02"
+    with pytest.raises(ValueError, match="another experiment or picture"):
+        fit_tiny(changed, folder=tmp_path)
+
+
+# Below: `python run.py` itself. The starts of the four processes are shared out over the processors.
+
+COMMAND = ("data.size=16", "net.width=4", "net.depth=2", "log_every=5", "logger=none", "device=cpu",
+           "callbacks.checkpoint.seconds=0")
+WMV = ("iterations=1500", "stopping.window=10", "stopping.patience=900", "stopping.min_start=10")
+RULES = {"wmv": WMV, "fixed": ("iterations=700", "stopping=fixed")}
+ENDS = {"kill-wmv": (signal.SIGKILL, "wmv"), "kill-fixed": (signal.SIGKILL, "fixed"),
+        "int": (signal.SIGINT, "fixed"), "term": (signal.SIGTERM, "wmv")}
+
+
+def start(root, *overrides):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", str(ROOT / "run.py"), *COMMAND, *overrides], cwd=root, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored below a shell's background job
+    )
+
+
+def rows(root):
+    return sum(len(path.read_text().splitlines()) for path in root.glob("outputs/*/*/history.csv"))
+
+
+def cell(root):
+    (folder,) = root.glob("outputs/denoise/*")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def struck(tmp_path_factory):
+    """Four processes, each struck by its signal at a random row: {name: (its folder, exit code, output)}."""
+    dice = random.Random(os.urandom(4))
+    waiting = {}
+    for name, (number, rule) in ENDS.items():
+        root = tmp_path_factory.mktemp(name)
+        waiting[name] = (root, start(root, *RULES[rule]), number, dice.randint(4, 40))
+    ended = {}
+    deadline = time.monotonic() + 120
+    while waiting and time.monotonic() < deadline:
+        for name, (root, process, number, after) in list(waiting.items()):
+            if rows(root) >= after or process.poll() is not None:
+                process.send_signal(number)
+                output, _ = process.communicate(timeout=60)
+                ended[name] = (root, process.returncode, output)
+                del waiting[name]
+        time.sleep(0.005)
+    for _, process, _, _ in waiting.values():
+        process.kill()
+        process.communicate()
+    assert not waiting
+    return ended
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """The folders of two processes that nobody struck."""
+    processes = {}
+    for rule, overrides in RULES.items():
+        root = tmp_path_factory.mktemp(f"alone-{rule}")
+        processes[rule] = (root, start(root, *overrides))
+    for _, process in processes.values():
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    return {rule: cell(root) for rule, (root, _) in processes.items()}
+
+
+@pytest.fixture(scope="module")
+def continued(struck):
+    """The same four commands again."""
+    again = {name: start(root, *RULES[ENDS[name][1]]) for name, (root, _, _) in struck.items()}
+    results = {name: (process.communicate(timeout=120)[0], process.returncode) for name, process in again.items()}
+    assert all(code == 0 for _, code in results.values()), results
+    return {name: cell(struck[name][0]) for name in results}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENDS)
+def test_run_py_struck_and_started_again(name, struck, interrupted_records, continued, alone):
+    number, rule = ENDS[name]
+    _, code, output = struck[name]
+    if number == signal.SIGKILL:
+        assert code == -signal.SIGKILL, output
+        assert name not in interrupted_records
+    else:
+        assert code in (130, 143), output
+        assert "Traceback" not in output
+        status, reason, has_picture, checkpoint = interrupted_records[name]
+        assert (status, reason) == ("interrupted", f"interrupted by {number.name}")
+        assert has_picture and re.fullmatch(r"\d{7}\.pt", checkpoint)
+    assert_same(continued[name], alone[rule])
+
+
+@pytest.fixture(scope="module")
+def interrupted_records(struck):
+    """What result.json said before the command was given again (fixtures run in the order they are asked for)."""
+    records = {}
+    for name, (root, _, _) in struck.items():
+        folder = cell(root)
+        if (folder / "result.json").exists():
+            result = json.loads((folder / "result.json").read_text())
+            newest = max(path.name for path in (folder / "checkpoints").glob("*.pt"))
+            picture = (folder / "dip_denoised.png").exists()
+            records[name] = (result["status"], result["stop_reason"], picture, newest)
+    return records
