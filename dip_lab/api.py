@@ -52,14 +52,14 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_narrow", overr
         raise ValueError(explain(error, arguments)) from None
     if folder is None and cfg.logger:
         raise ValueError(f"logger={cfg.hydra.runtime.choices.logger}: a tracker writes files, give restore a folder")
-    live = [LiveCurve()] if in_notebook() else []
+    picture, live = as_picture(picture), [LiveCurve()] if in_notebook() else []
     with _hydra_config(cfg, folder) as choices:
         if folder is None:
-            return fit(cfg, choices, None, as_picture(picture), live)
+            return fit(cfg, choices, None, picture, live)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with runs.claim(folder):
-            return fit(cfg, choices, folder, as_picture(picture), live)
+            return fit(cfg, choices, folder, picture, live)
 
 
 @contextlib.contextmanager

@@ -179,7 +179,9 @@ def main() -> int:
     """Exit code: 0 done, 1 a cell of a sweep failed, 2 a mistake at the prompt, 130 interrupted."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us the error instead of printing it
     try:
-        sys.argv[1:] = map(quote_path, expand_folder(sys.argv[1:]))
+        # Flags first: argparse, in Hydra, understands overrides on one side of `-m` only.
+        arguments = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
+        sys.argv[1:] = map(quote_path, expand_folder(arguments))
         job()
     except MISTAKES as error:
         if FULL_ERROR:

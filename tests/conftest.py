@@ -1,24 +1,39 @@
+import logging
+import sys
+
 import hydra
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 
-from dip_lab import runs
+from dip_lab import cli, runs, sweep
 from dip_lab.cli import config_folder
 from dip_lab.experiment import fit
+from dip_lab.results.restoration import Restoration
 
 TINY = ("data.size=16", "net.width=4", "net.depth=2", "iterations=60", "log_every=5", "log_every_image=20",
         "logger=none", "device=cpu", "precision=float32", "callbacks.checkpoint.seconds=0", "stopping.window=10",
         "stopping.patience=15", "stopping.min_start=10")
-FIXED = tuple(override for override in TINY if not override.startswith("stopping.")) + ("stopping=fixed",)
+OTHER_RULES = ("stopping=fixed", "stopping=oracle")
 
 
 @pytest.fixture
-def compose_tiny():
-    """(config, choices) of a fit that takes a fraction of a second: `stopping=fixed` drops the rule's own keys."""
+def one_thread():
+    """Tiny pictures are faster on one thread, above all beside other processes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def compose_tiny(one_thread):
+    """(config, choices) of a fit that takes a fraction of a second: another `stopping` drops the keys of wmv."""
 
     def compose(*overrides):
-        base = FIXED if "stopping=fixed" in overrides else TINY
+        other = set(OTHER_RULES) & set(overrides)
+        base = [override for override in TINY if not (other and override.startswith("stopping."))]
         runs.register_resolvers()
         GlobalHydra.instance().clear()
         with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
@@ -32,8 +47,6 @@ def compose_tiny():
 @pytest.fixture
 def fit_tiny(compose_tiny):
     """Fit it: `fit_tiny("average=none", folder=path, callbacks=[...])`."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
 
     def run(*overrides, folder=None, picture=None, callbacks=()):
         cfg, choices = compose_tiny(*overrides)
@@ -41,5 +54,41 @@ def fit_tiny(compose_tiny):
             folder.mkdir(parents=True, exist_ok=True)
         return fit(cfg, choices, folder, picture, callbacks)
 
-    yield run
-    torch.set_num_threads(threads)
+    return run
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys, one_thread):
+    """Runs `run.py` with arguments in this process, in an empty folder: (exit code, all it printed).
+
+    Away from the W&B settings of the person who tests, and without the plots, which are slow and tested elsewhere.
+    """
+    monkeypatch.chdir(tmp_path)
+    for key in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_PROJECT", "WANDB_RUN_ID", "WANDB_DIR"):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # main() sets it: put back afterwards
+    monkeypatch.setattr(cli, "FULL_ERROR", False)
+    for plot in ("curves", "panel"):
+        monkeypatch.setattr(Restoration, plot, lambda self: b"")
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def run(*arguments: str) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+        sweep.ended.clear()
+        GlobalHydra.instance().clear()
+        HydraConfig.instance().cfg = None  # as in a fresh process
+        try:
+            code = cli.main()
+        except SystemExit as ended:
+            code = ended.code
+        finally:  # Hydra opens dip_lab.log and leaves it to the end of the process
+            for handler in set(root.handlers) - set(handlers):
+                handler.close()
+            root.handlers[:] = handlers
+            root.setLevel(level)
+            logging.captureWarnings(False)
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return run

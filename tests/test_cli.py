@@ -4,7 +4,6 @@ import csv
 import errno
 import fcntl
 import json
-import logging
 import os
 import re
 import shutil
@@ -17,44 +16,11 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
-from dip_lab import cli, experiment, runs, sweep
+from dip_lab import cli, experiment, runs
 
 RUN = Path(__file__).resolve().parents[1] / "run.py"
 TINY = ["logger=none", "iterations=2", "log_every=1", "device=cpu", "net=skip_narrow", "net.width=4", "net.depth=2",
         "data.size=16"]
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Runs `run.py` with arguments in this process, in an empty folder: (exit code, all it printed)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # main() sets it: put back afterwards
-    monkeypatch.setattr(cli, "FULL_ERROR", False)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
-        sweep.ended.clear()
-        GlobalHydra.instance().clear()
-        try:
-            code = cli.main()
-        except SystemExit as exit_:
-            code = exit_.code
-        finally:
-            close_log()
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
-
-    def close_log():  # Hydra opens dip_lab.log and leaves it to the end of the process
-        for handler in set(root.handlers) - set(handlers):
-            handler.close()
-        root.handlers[:] = handlers
-        root.setLevel(level)
-        logging.captureWarnings(False)
-
-    yield run
-    close_log()
 
 
 def cells(folder: Path = Path("outputs")) -> list[Path]:
@@ -172,7 +138,8 @@ def test_an_error_of_ours_keeps_its_traceback(command, monkeypatch):
 
 def test_hydra_full_error_shows_the_traceback(tmp_path):
     environment = {**os.environ, "HYDRA_FULL_ERROR": "1"}
-    ran = subprocess.run([sys.executable, RUN, "sigma=50"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    command = [sys.executable, RUN, "sigma=50"]
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ran.returncode == 1 and "Traceback" in ran.stderr and "Could not override 'sigma'" in ran.stderr
 
 
@@ -233,7 +200,7 @@ def test_a_sweep_has_a_folder_and_a_row_for_each_cell(command):
 
 def test_a_sweep_over_nets_and_tasks(command):
     tiny = [a for a in TINY if not a.startswith("net")]
-    code, said = command("-m", *tiny, "net=resnet,segnet", "task=denoise,inpaint")
+    code, said = command(*tiny, "-m", "net=resnet,segnet", "task=denoise,inpaint")
     assert code == 0 and "4 done, 0 skipped, 0 failed" in said
     assert {(r["task"], r["net"]) for r in results()} == {(t, n) for t in ("denoise", "inpaint") for n in
                                                          ("resnet", "segnet")}
@@ -268,7 +235,7 @@ def test_a_bug_in_one_cell_does_not_end_the_sweep(command, monkeypatch):
 
 
 def test_one_cell_for_each_picture_of_a_folder(command):
-    names = ["a b.png", "[x], {y}=1.png", "it's (2).png", "grüße 猫.png", "101085.png", "a\\b.png", "$x.png"]
+    names = ["[x], {y}=1 (2).png", "it's $x.png", "grüße 猫.png", "101085.png", "a\\b.png"]
     Path("my pictures").mkdir()
     for shade, name in enumerate(names):
         save_picture(Path("my pictures") / name, shade=20 * shade)
@@ -321,10 +288,9 @@ def test_the_command_line_imports_no_torch():
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"]], ids=" ".join)
 def test_help_and_config_are_quick(arguments, tmp_path):
-    ran = subprocess.run([sys.executable, "-X", "importtime", RUN, *arguments], cwd=tmp_path, capture_output=True,
-                         text=True, check=True)
+    before = os.times()
+    ran = subprocess.run([sys.executable, RUN, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+    after = os.times()
     assert "task" in ran.stdout and not list(tmp_path.iterdir())
-    assert not re.search(r"\| +(torch|pytorch_lightning|numpy)$", ran.stderr, re.MULTILINE)
-    # The processor's own time, in microseconds, of all imports: a busy machine does not lengthen the list, and an
-    # unneeded import does.
-    assert len(ran.stderr.splitlines()) < 600
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    assert spent < 1, "seconds of processor time: what a quiet machine makes a person wait"

@@ -32,10 +32,11 @@ NEEDS = {
 }
 HOSTS = {"noise": "denoise", "mask": "inpaint", "kernel": "super_resolution", "observe": "super_resolution"}
 KEYS = set(
-    "task net latent optimizer stopping regularizer data seed status error iterations chosen_iteration stop_reason psnr "
-    "ssim psnr_y psnr_output psnr_average psnr_last psnr_peak peak_iteration psnr_observed seconds "
+    "task net latent optimizer stopping regularizer data seed status error iterations chosen_iteration stop_reason "
+    "psnr ssim psnr_y psnr_output psnr_average psnr_last psnr_peak peak_iteration psnr_observed seconds "
     "seconds_per_iteration peak_memory_mb device precision parameters config_hash versions".split()
 )
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def options(group: str) -> list[str]:

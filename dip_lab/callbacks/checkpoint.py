@@ -61,7 +61,9 @@ class Checkpoint(pl.Callback):
                 log.warning("%s cannot be read (%s): trying the one before it", path, reason)
                 continue
             if experiment != self.experiment:
-                raise ValueError(f"{folder.parent} holds the fit of another experiment or picture: choose another folder")
+                raise ValueError(
+                    f"{folder.parent} holds the fit of another experiment or picture: choose another folder"
+                )
             self._state, self.iteration, self.elapsed = state, iteration, seconds
             return iteration
         return 0

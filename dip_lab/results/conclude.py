@@ -35,6 +35,9 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
     peak = history.peak(curve)
     if "psnr" in scores and (peak is None or scores["psnr"] > peak[0]):
         peak = scores["psnr"], chosen or iterations
+    stop_reason = guard.reason or stopping.reason or "iterations used up"
+    if interrupted:
+        stop_reason = f"interrupted by {interrupted}"
     summary: dict[str, Any] = {
         **{key: choices[key] for key in GROUPS},
         "picture": problem.name,
@@ -43,7 +46,7 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
         "error": None,
         "iterations": iterations,
         "chosen_iteration": chosen or iterations,
-        "stop_reason": f"interrupted by {interrupted}" if interrupted else guard.reason or stopping.reason or "iterations used up",
+        "stop_reason": stop_reason,
         "oracle": rule.uses_target,
         **{key: scores.get(key) for key in ("psnr", "ssim", "psnr_y", "psnr_hole")},
         "psnr_output": _psnr(problem, rule.kept_output if chosen else None),

@@ -20,6 +20,7 @@ class Watch(pl.Callback):
 
     def on_train_start(self, trainer, module):
         self.guard = next(c for c in trainer.callbacks if isinstance(c, Guard))
+        self.start = clone(live_state(parts_of(trainer, module, self.guard.stopping)))
 
     def on_train_batch_start(self, trainer, module, iteration, batch_idx):
         self.before[iteration] = clone(live_state(parts_of(trainer, module, self.guard.stopping)))
@@ -32,7 +33,7 @@ class Watch(pl.Callback):
 
 
 class Break(pl.Callback):
-    """Before the steps in `at`: the weights become NaN, or the loss does, or the picture goes white."""
+    """Before the steps in `at`: the weights become NaN, or the loss does, or the picture goes black."""
 
     def __init__(self, how, *at):
         self.how, self.at = how, at
@@ -44,8 +45,8 @@ class Break(pl.Callback):
             next(module.parameters()).data.fill_(NAN)
         elif self.how == "loss":
             handle = module.problem.measure.register_forward_hook(lambda *call: (handle.remove(), call[-1] * NAN)[1])
-        elif self.how == "white":
-            module.generator.net.head.bias.data.fill_(30.0)
+        elif self.how == "black":
+            module.generator.net.head.bias.data.fill_(-30.0)
 
 
 def tensors(tree):
@@ -66,14 +67,14 @@ def finite(restoration):
 
 
 @pytest.mark.parametrize("options", [(), ("average=none",), ("optimizer=sgd",), ("stopping=fixed",)], ids=str)
-@pytest.mark.parametrize("how", ["weights", "loss", "white"])
+@pytest.mark.parametrize("how", ["weights", "loss", "black"])
 def test_the_fit_goes_back_and_ends_well(how, options, fit_tiny):
     watch = Watch()
     restoration = fit_tiny(*options, "stopping.patience=500" if "stopping=fixed" not in options else "name=x",
                            callbacks=[Break(how, 25), watch])
     (event,) = restoration.summary["guard_events"]
     assert (event["iteration"], event["back_to"]) == (30, 20)
-    assert ("fell by" if how == "white" else "not finite") in event["what"]
+    assert ("fell by" if how == "black" else "not finite") in event["what"]
     assert_equal(watch.after[30], watch.after[20])  # weights, batch-norm buffers, moments, average and rule
     assert_equal(watch.before[31], watch.after[20])  # and the bad gradient is not applied on top
     assert restoration.summary["iterations"] == 60
@@ -99,7 +100,7 @@ def test_the_iteration_count_goes_on(fit_tiny):
         def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx):
             seen.append((iteration, module.generator.latent._jittered.sum().item()))
 
-    restoration = fit_tiny("stopping.patience=500", callbacks=[Break("white", 25), Latents()])
+    restoration = fit_tiny("stopping.patience=500", callbacks=[Break("black", 25), Latents()])
     assert [iteration for iteration, _ in seen] == list(range(1, 61))
     assert len({jitter for _, jitter in seen}) == 60  # no iteration's jitter comes twice
     assert [row["iteration"] for row in restoration.history.rows] == [1, *range(5, 61, 5)]
@@ -107,21 +108,17 @@ def test_the_iteration_count_goes_on(fit_tiny):
 
 @pytest.mark.parametrize("log_every", [1, 5, 10, 25])
 def test_logged_iterations_are_looked_at_too(log_every, fit_tiny):
-    restoration = fit_tiny(f"log_every={log_every}", callbacks=[Break("white", 29)])
+    restoration = fit_tiny(f"log_every={log_every}", callbacks=[Break("black", 29)])
     assert [event["iteration"] for event in restoration.summary["guard_events"]] == [30]
 
 
 def test_a_loss_that_is_not_finite_between_two_looks_counts(fit_tiny):
-    class Blink(pl.Callback):  # the loss of one iteration, and nothing else
-        def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx):
-            pass
-
+    class Blink(pl.Callback):  # the loss of one iteration; its gradient, the weights and the output stay finite
         def on_train_batch_start(self, trainer, module, iteration, batch_idx):
             if iteration == 22:
-                def blink(*call):
-                    handle.remove()
-                    return call[-1] + (float("inf") - call[-1].detach())
-                handle = module.problem.measure.register_forward_hook(blink)
+                handle = module.problem.measure.register_forward_hook(
+                    lambda *call: (handle.remove(), call[-1] + float("inf"))[1]
+                )
 
     restoration = fit_tiny(callbacks=[Blink()])
     assert [event["iteration"] for event in restoration.summary["guard_events"]] == [30]
@@ -129,14 +126,14 @@ def test_a_loss_that_is_not_finite_between_two_looks_counts(fit_tiny):
 
 def test_a_snapshot_with_broken_weights_is_not_taken(fit_tiny):
     """The step at a look may break the weights while its loss and output were still finite."""
+    steps = []
 
     class BadGradient(pl.Callback):
         def on_before_optimizer_step(self, trainer, module, optimizer):
-            if module.generator.latent is not None and len(seen) == 19:
+            steps.append(None)
+            if len(steps) == 20:
                 next(module.parameters()).grad.fill_(NAN)
-            seen.append(0)
 
-    seen = []
     restoration = fit_tiny("average=none", "stopping=fixed", callbacks=[BadGradient()])
     assert [(e["iteration"], e["back_to"]) for e in restoration.summary["guard_events"]] == [(20, 10)]
     assert finite(restoration)
@@ -149,8 +146,7 @@ def test_broken_from_the_first_iteration(at, stopping, average, fit_tiny):
     watch = Watch()
     restoration = fit_tiny(f"stopping={stopping}", f"average={average}", callbacks=[Break("weights", *at), watch])
     assert [e["back_to"] for e in restoration.summary["guard_events"]] == [0] * (1 + (len(at) > 10))
-    assert_equal(watch.before[max(11, len(at) // 10 * 10 + 1)] if len(at) < 10 else watch.after[10], {
-        **watch.before[1], "generator": watch.after[10]["generator"]})
+    assert_equal(watch.after[10], watch.start)
     assert finite(restoration)
 
 
@@ -170,14 +166,14 @@ def test_after_max_events_the_fit_ends_with_what_was_good(first, stopping, avera
 
 
 @pytest.mark.parametrize("average", ["ema", "none"])
-@pytest.mark.parametrize("how", ["weights", "loss", "white"])
+@pytest.mark.parametrize("how", ["weights", "loss", "black"])
 def test_broken_just_before_the_end(how, average, fit_tiny):
     """No look is left, and the last image would be the answer."""
     restoration = fit_tiny("stopping=fixed", f"average={average}", "iterations=47", callbacks=[Break(how, 44)])
     assert [(e["iteration"], e["back_to"]) for e in restoration.summary["guard_events"]] == [(47, 40)]
     assert restoration.summary["chosen_iteration"] == 40
     assert restoration.image.isfinite().all()
-    assert restoration.image.mean() < 0.9
+    assert restoration.image.mean() > 0.05
 
 
 def test_a_rule_that_stops_because_of_what_is_broken_is_not_believed(fit_tiny):
@@ -185,8 +181,7 @@ def test_a_rule_that_stops_because_of_what_is_broken_is_not_believed(fit_tiny):
                            callbacks=[Break("weights", 26)])
     (event,) = restoration.summary["guard_events"]
     assert event["iteration"] == 50 and event["back_to"] == 25
-    alone = fit_tiny("callbacks.guard.every=25", "iterations=70", "stopping.patience=20")
-    assert restoration.summary["iterations"] > 50 or alone.summary["iterations"] <= 50
+    assert restoration.summary["iterations"] > 50
 
 
 @pytest.mark.parametrize("accepted", [0.0, -1.0, 1e-30])

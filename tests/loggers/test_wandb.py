@@ -2,50 +2,16 @@
 
 import csv
 import json
-import logging
 import struct
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import wandb
-from hydra.core.global_hydra import GlobalHydra
 from wandb.proto import wandb_internal_pb2
-
-from dip_lab import cli, sweep
 
 LOGGERS = Path(__file__).resolve().parents[2] / "configs" / "logger"
 TINY = ["iterations=4", "log_every=2", "log_every_image=2", "device=cpu", "net.width=4", "net.depth=2", "data.size=16"]
-
-
-@pytest.fixture
-def command(tmp_path, monkeypatch, capsys):
-    """Runs `run.py` in an empty folder, away from the settings of the person who tests: (exit code, what it said)."""
-    monkeypatch.chdir(tmp_path)
-    for key in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_PROJECT", "WANDB_RUN_ID", "WANDB_DIR"):
-        monkeypatch.delenv(key, raising=False)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setattr(cli, "FULL_ERROR", False)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["run.py", *TINY, *arguments])
-        sweep.ended.clear()
-        GlobalHydra.instance().clear()
-        try:
-            code = cli.main()
-        finally:
-            for handler in set(root.handlers) - set(handlers):
-                handler.close()
-            root.handlers[:] = handlers
-            root.setLevel(level)
-            logging.captureWarnings(False)
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
-
-    return run
 
 
 def records(path: Path) -> Iterator[wandb_internal_pb2.Record]:
@@ -94,8 +60,8 @@ def history_rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_each_cell_of_a_sweep_is_a_run_with_the_curves_of_its_history(command):
-    code, _ = command("-m", "logger=wandb", "seed=0,1")
-    assert code == 0
+    code, said = command(*TINY, "-m", "logger=wandb", "seed=0,1")
+    assert code == 0, said
     folders = sorted(path.parent for path in Path("outputs").glob("*/*/result.json"))
     runs = [read_run(folder) for folder in folders]
     assert len({run["id"] for run in runs}) == 2
@@ -118,14 +84,14 @@ def test_each_cell_of_a_sweep_is_a_run_with_the_curves_of_its_history(command):
 
 def test_the_variable_wandb_mode_wins(command, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    code, _ = command("logger=wandb", "logger.mode=offline")
+    code, _ = command(*TINY, "logger=wandb", "logger.mode=offline")
     (folder,) = Path("outputs").glob("*/*")
     assert code == 0 and not list(folder.glob("wandb/*run-*")) and len(history_rows(folder)) == 3
 
 
 def test_an_unknown_mode_is_refused(command):
-    with pytest.raises(SystemExit, match="2"):
-        command("logger=wandb", "logger.mode=dryrun")
+    code, said = command(*TINY, "logger=wandb", "logger.mode=dryrun")
+    assert code == 2 and said.startswith("logger.mode=dryrun") and "offline" in said
 
 
 def test_a_wandb_that_does_not_start_costs_nothing(command, monkeypatch):
@@ -133,7 +99,7 @@ def test_a_wandb_that_does_not_start_costs_nothing(command, monkeypatch):
         raise wandb.errors.CommError("no route\nto host")
 
     monkeypatch.setattr(wandb, "init", init)
-    code, said = command("logger=wandb")
+    code, said = command(*TINY, "logger=wandb")
     (folder,) = Path("outputs").glob("*/*")
     assert code == 0 and "did not start (no route to host): history.csv has the curves" in said
     assert len(history_rows(folder)) == 3 and (folder / "result.json").exists()
@@ -147,7 +113,7 @@ def test_a_wandb_that_breaks_during_the_fit_costs_nothing(command, monkeypatch):
             raise OSError("no space left")
 
     monkeypatch.setattr(wandb, "init", lambda **settings: Broken())
-    code, said = command("logger=wandb")
+    code, said = command(*TINY, "logger=wandb")
     (folder,) = Path("outputs").glob("*/*")
     assert code == 0 and "no space left" in said and "did not close its run" in said
     assert len(history_rows(folder)) == 3 and (folder / "result.json").exists()
@@ -155,7 +121,7 @@ def test_a_wandb_that_breaks_during_the_fit_costs_nothing(command, monkeypatch):
 
 @pytest.mark.parametrize("logger", sorted({path.stem for path in LOGGERS.glob("*.yaml")} - {"wandb"}))
 def test_the_other_loggers_run(logger, command):
-    code, _ = command(f"logger={logger}")
+    code, _ = command(*TINY, f"logger={logger}")
     (folder,) = Path("outputs").glob("*/*")
     assert code == 0 and len(history_rows(folder)) == 3
     if logger == "csv":
