@@ -217,25 +217,24 @@ def cell(root):
 def struck(tmp_path_factory):
     """Four processes, each struck by its signal at a random row: {name: (its folder, exit code, output)}."""
     dice = random.Random(os.urandom(4))
-    waiting = {}
-    for name, (number, rule) in ENDS.items():
+    processes, waiting = {}, {}
+    for name, (_, rule) in ENDS.items():
         root = tmp_path_factory.mktemp(name)
-        waiting[name] = (root, start(root, *RULES[rule]), number, dice.randint(4, 30))
-    ended = {}
+        processes[name] = (root, start(root, *RULES[rule]))
+        waiting[name] = dice.randint(4, 30)
     deadline = time.monotonic() + 120
     while waiting and time.monotonic() < deadline:
-        for name, (root, process, number, after) in list(waiting.items()):
+        for name, after in list(waiting.items()):
+            root, process = processes[name]
             if rows(root) >= after or process.poll() is not None:
-                process.send_signal(number)
-                output, _ = process.communicate(timeout=60)
-                ended[name] = (root, process.returncode, output)
+                process.send_signal(ENDS[name][0])
                 del waiting[name]
         time.sleep(0.005)
-    for _, process, _, _ in waiting.values():
-        process.kill()
-        process.communicate()
-    assert not waiting
-    return ended
+    for name in waiting:
+        processes[name][1].kill()
+    outputs = {name: process.communicate(timeout=120)[0] for name, (_, process) in processes.items()}
+    assert not waiting, outputs
+    return {name: (root, process.returncode, outputs[name]) for name, (root, process) in processes.items()}
 
 
 @pytest.fixture(scope="module")
