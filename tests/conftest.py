@@ -1,3 +1,5 @@
+import copy
+import functools
 import logging
 import sys
 
@@ -32,16 +34,20 @@ def compose_tiny(one_thread):
     """(config, choices) of a fit that takes a fraction of a second: another `stopping` drops the keys of wmv."""
 
     def compose(*overrides):
-        other = set(OTHER_RULES) & set(overrides)
-        base = [override for override in TINY if not (other and override.startswith("stopping."))]
-        runs.register_resolvers()
-        GlobalHydra.instance().clear()
-        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-            cfg = hydra.compose("run", [*base, *overrides], return_hydra_config=True)
-        choices = cfg.hydra.runtime.choices
-        return cfg, choices
+        cfg = copy.deepcopy(composed(overrides))
+        return cfg, cfg.hydra.runtime.choices
 
     return compose
+
+
+@functools.cache
+def composed(overrides):
+    other = set(OTHER_RULES) & set(overrides)
+    base = [override for override in TINY if not (other and override.startswith("stopping."))]
+    runs.register_resolvers()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return hydra.compose("run", [*base, *overrides], return_hydra_config=True)
 
 
 @pytest.fixture

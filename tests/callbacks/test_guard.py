@@ -71,13 +71,13 @@ def finite(restoration):
 def test_the_fit_goes_back_and_ends_well(how, options, fit_tiny):
     watch = Watch()
     restoration = fit_tiny(*options, "stopping.patience=500" if "stopping=fixed" not in options else "name=x",
-                           callbacks=[Break(how, 25), watch])
+                           "iterations=40", callbacks=[Break(how, 25), watch])
     (event,) = restoration.summary["guard_events"]
     assert (event["iteration"], event["back_to"]) == (30, 20)
     assert ("fell by" if how == "black" else "not finite") in event["what"]
     assert_equal(watch.after[30], watch.after[20])  # weights, batch-norm buffers, moments, average and rule
     assert_equal(watch.before[31], watch.after[20])  # and the bad gradient is not applied on top
-    assert restoration.summary["iterations"] == 60
+    assert restoration.summary["iterations"] == 40
     assert finite(restoration)
 
 
@@ -108,7 +108,7 @@ def test_the_iteration_count_goes_on(fit_tiny):
 
 @pytest.mark.parametrize("log_every", [1, 5, 10, 25])
 def test_logged_iterations_are_looked_at_too(log_every, fit_tiny):
-    restoration = fit_tiny(f"log_every={log_every}", callbacks=[Break("black", 29)])
+    restoration = fit_tiny(f"log_every={log_every}", "iterations=31", callbacks=[Break("black", 29)])
     assert [event["iteration"] for event in restoration.summary["guard_events"]] == [30]
 
 
@@ -120,7 +120,7 @@ def test_a_loss_that_is_not_finite_between_two_looks_counts(fit_tiny):
                     lambda *call: (handle.remove(), call[-1] + float("inf"))[1]
                 )
 
-    restoration = fit_tiny(callbacks=[Blink()])
+    restoration = fit_tiny("iterations=31", callbacks=[Blink()])
     assert [event["iteration"] for event in restoration.summary["guard_events"]] == [30]
 
 
@@ -141,10 +141,11 @@ def test_a_snapshot_with_broken_weights_is_not_taken(fit_tiny):
 
 @pytest.mark.parametrize("average", ["ema", "none"])
 @pytest.mark.parametrize("stopping", ["wmv", "fixed"])
-@pytest.mark.parametrize("at", [(1,), (1, 2, 3), tuple(range(1, 12))], ids=len)
+@pytest.mark.parametrize("at", [(1, 2, 3), tuple(range(1, 12))], ids=len)
 def test_broken_from_the_first_iteration(at, stopping, average, fit_tiny):
     watch = Watch()
-    restoration = fit_tiny(f"stopping={stopping}", f"average={average}", callbacks=[Break("weights", *at), watch])
+    restoration = fit_tiny(f"stopping={stopping}", f"average={average}", "iterations=30",
+                           callbacks=[Break("weights", *at), watch])
     assert [e["back_to"] for e in restoration.summary["guard_events"]] == [0] * (1 + (len(at) > 10))
     assert_equal(watch.after[10], watch.start)
     assert finite(restoration)
