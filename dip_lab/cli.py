@@ -7,6 +7,7 @@ import difflib
 import logging
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,8 @@ def _fit(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     restoration = fit(cfg, HydraConfig.get().runtime.choices, folder)
     summary = restoration.summary
     _say(summary, folder / f"{restoration.answer}.png")
-    if summary["status"] == "interrupted":
-        raise SystemExit(130)
+    if summary["status"] == "interrupted":  # "interrupted by SIGINT": 130, as shells count
+        raise SystemExit(128 + signal.Signals[summary["stop_reason"].split()[-1]])
     return summary
 
 
@@ -176,7 +177,7 @@ def quoted(text: str) -> str:
 
 
 def main() -> int:
-    """Exit code: 0 done, 1 a cell of a sweep failed, 2 a mistake at the prompt, 130 interrupted."""
+    """Exit code: 0 done, 1 a cell of a sweep failed, 2 a mistake at the prompt, 128 + n ended by signal n."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us the error instead of printing it
     try:
         # Flags first: argparse, in Hydra, understands overrides on one side of `-m` only.

@@ -187,10 +187,10 @@ def test_a_folder_of_something_else_is_refused(change, fit_tiny, tmp_path):
 
 # Below: `python run.py` itself; its four processes run at the same time, for their start is most of the time.
 
-COMMAND = ("data.size=16", "net.width=4", "net.depth=2", "log_every=5", "logger=none", "device=cpu",
+COMMAND = ("data.size=16", "net.width=4", "net.depth=2", "log_every=2", "logger=none", "device=cpu",
            "callbacks.checkpoint.seconds=0")
-WMV = ("iterations=500", "stopping.window=10", "stopping.patience=200", "stopping.min_start=10")
-RULES = {"wmv": WMV, "fixed": ("iterations=300", "stopping=fixed")}
+WMV = ("iterations=200", "stopping.window=10", "stopping.patience=90", "stopping.min_start=10")
+RULES = {"wmv": WMV, "fixed": ("iterations=150", "stopping=fixed")}
 ENDS = {"kill-wmv": (signal.SIGKILL, "wmv"), "kill-fixed": (signal.SIGKILL, "fixed"),
         "int": (signal.SIGINT, "fixed"), "term": (signal.SIGTERM, "wmv")}
 
