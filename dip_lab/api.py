@@ -63,10 +63,10 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_narrow", overr
 
 
 @contextlib.contextmanager
-def _hydra_config(cfg: DictConfig, folder: str | Path | None) -> Iterator[DictConfig]:
+def _hydra_config(cfg: DictConfig, folder: str | Path | None) -> Iterator[dict[str, str]]:
     """Give the `${hydra:...}` of a config what the command line gives them, and take them out of the config.
 
-    Yields the chosen option of each group.
+    Yields the chosen option of each group; the picture was handed over, whatever `data` says.
     """
     instance = HydraConfig.instance()
     before = instance.cfg
@@ -76,6 +76,6 @@ def _hydra_config(cfg: DictConfig, folder: str | Path | None) -> Iterator[DictCo
     with open_dict(cfg):
         del cfg["hydra"]
     try:
-        yield instance.cfg.hydra.runtime.choices
+        yield {**instance.cfg.hydra.runtime.choices, "data": "picture"}
     finally:
         instance.cfg = before
