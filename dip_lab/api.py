@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
@@ -14,7 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dip_lab import runs
 from dip_lab.callbacks.live import LiveCurve, in_notebook
-from dip_lab.cli import config_folder, explain
+from dip_lab.cli import explain
+from dip_lab.compose import compose
 from dip_lab.experiment import fit
 from dip_lab.images import as_picture
 from dip_lab.results.restoration import Restoration
@@ -43,11 +42,8 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_narrow", overr
     torch.Size([1, 1, 8, 8])
     """
     arguments = [f"task={task}", f"net={net}", "logger=none", *overrides]
-    runs.register_resolvers()
-    GlobalHydra.instance().clear()
     try:
-        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-            cfg = hydra.compose("run", arguments, return_hydra_config=True)
+        cfg = compose(arguments)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(explain(error, arguments)) from None
     if folder is None and cfg.logger:

@@ -20,6 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dip_lab import runs, sweep
+from dip_lab.catalogue import config_folder
+from dip_lab.compose import compose
 from dip_lab.data.listing import pictures_in
 from dip_lab.runs import one_line
 
@@ -30,12 +32,6 @@ MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError)  # what
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 runs.register_resolvers()
-
-
-def config_folder() -> Path:
-    """`configs/` of an installed package, or of a checkout."""
-    package = Path(__file__).parent
-    return next(folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir())
 
 
 @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="run")
@@ -131,9 +127,8 @@ def explain(error: BaseException, arguments: list[str]) -> str:
 def _nearest_key(key: str, arguments: list[str]) -> str | None:
     """The key of the composed config that looks most like a misspelt one."""
     chosen = [a for a in arguments if a.split("=")[0] in GROUPS]
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        cfg = hydra.compose("run", chosen)
-    known = list(_keys(OmegaConf.to_container(cfg)))
+    cfg = compose(chosen)
+    known = list(_keys(OmegaConf.to_container(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]))))
     known += [f"task/{group}" for group in ("noise", "mask", "kernel", "observe")]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     last = [k for k in known if re.split(r"[./]", k)[-1] == key.split(".")[-1]]  # sigma=50 means task.sigma=50

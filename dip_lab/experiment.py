@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from dip_lab.callbacks.curves import COLUMNS, Curves
 from dip_lab.callbacks.interrupt import Interrupt
@@ -18,8 +20,10 @@ from dip_lab.checks import integer, number
 from dip_lab.generator import Generator
 from dip_lab.images import Picture
 from dip_lab.instantiate import instantiate
+from dip_lab.latents.compatible import check_latent
 from dip_lab.loggers.images import log_image
 from dip_lab.module import DeepImagePrior, Iterations
+from dip_lab.nets.weights import initialise, load_weights, save_weights
 from dip_lab.problem import Problem, build_problem
 from dip_lab.randomness import seed_of
 from dip_lab.results.conclude import conclude
@@ -29,6 +33,7 @@ from dip_lab.runs import config_hash
 from dip_lab.speed import autocast_dtype
 
 log = logging.getLogger(__name__)
+NOT_OF_THE_NETWORK = ("lr", "init", "init_from")  # the optimiser's (${net.lr}), and what `build_generator` reads
 
 
 def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, picture: Picture | None = None,
@@ -79,6 +84,7 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
         restoration = conclude(cfg, choices, module, stopping, guard, checkpoint, history,
                                device=trainer.strategy.root_device, interrupted=interrupt.name)
         if folder:
+            save_weights(generator.net, folder)
             restoration.save(folder)
         log_image(loggers, "restoration", restoration.image, checkpoint.iteration)
         for logger in loggers:
@@ -104,13 +110,24 @@ def check(cfg: DictConfig) -> None:
 
 
 def build_generator(cfg: DictConfig, problem: Problem) -> Generator:
-    """The network, with weights that depend on the seed alone, behind its latent."""
+    """The network behind its latent."""
     latent = instantiate(cfg.latent)
-    settings = {key: value for key, value in cfg.net.items() if key != "lr"}  # lr is the optimiser's: ${net.lr}
+    latent.setup(problem)
+    net = build_net(cfg, latent.depth, problem.image_shape[1])
+    check_latent(net, latent)
+    return Generator(net, latent, problem.image_shape[-2:], cfg.precision, cfg.seed)
+
+
+def build_net(cfg: DictConfig, in_channels: int, out_channels: int) -> nn.Module:
+    """The network of `cfg.net` alone; its random weights leave torch's own generator as it was."""
+    settings = {key: value for key, value in cfg.net.items() if key not in NOT_OF_THE_NETWORK}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(cfg.seed, "weights"))
-        net = instantiate(OmegaConf.create(settings), in_channels=latent.depth, out_channels=problem.image_shape[1])
-    return Generator(net, latent, problem.image_shape[-2:], cfg.precision, cfg.seed)
+        net = instantiate(OmegaConf.create(settings), in_channels=in_channels, out_channels=out_channels)
+        initialise(net, cfg.net.init)
+    if cfg.net.init_from is not None:
+        load_weights(net, Path(os.path.expanduser(str(cfg.net.init_from))))
+    return net
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ class Generator(nn.Module):
     from its centre, so any height and width works and no picture is cropped.
 
     Args:
-        net: network with `stride` and `min_size`: the sides of its input must be a multiple of the one, and at
-            least the other.
+        net: network with `stride` and `min_size`: the sides of the images it makes are a multiple of the one, and at
+            least the other. One that enlarges says in `upscale` how many times smaller its latent is.
         latent: latent with `prepare(height, width, seed)`.
         size: (height, width) of the image.
         precision: auto, bf16 or float32: arithmetic inside the network; the image is float32 always.
@@ -30,7 +30,8 @@ class Generator(nn.Module):
         self.precision = precision
         padded = [math.ceil(max(side, net.min_size) / net.stride) * net.stride for side in size]
         self.top, self.left = ((p - side) // 2 for p, side in zip(padded, size, strict=True))
-        latent.prepare(*padded, seed)
+        upscale = getattr(net, "upscale", 1)
+        latent.prepare(*(side // upscale for side in padded), seed)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, iteration: int | None = None) -> Tensor:

@@ -42,7 +42,11 @@ class DeepImagePrior(pl.LightningModule):
         self.average.update(self.output)
 
     def configure_optimizers(self) -> Optimizer:
-        return self.optimizer(self.parameters())
+        latent = list(self.generator.latent.parameters())  # a learned one has a learning rate of its own
+        if not latent:
+            return self.optimizer(self.parameters())
+        weights = {"params": list(self.generator.net.parameters())}
+        return self.optimizer([weights, {"params": latent, "lr": self.generator.latent.lr}])
 
 
 class Iterations:

@@ -15,11 +15,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from dip_lab.catalogue import help_template
 from dip_lab.data.listing import picked, pictures_in
 
 RESULT = "result.json"
 # What decides where and how a fit is watched, not what it computes.
 NOT_THE_EXPERIMENT = ("hydra", "logger", "trainer", "name", "rerun", "device", "experiment")
+
+# Keys that name a file, or a folder with this file in it: its content counts, neither its place nor its name.
+BY_CONTENT = {"path": "", "init_from": "checkpoints/weights.pt"}
 
 
 def one_line(error: BaseException) -> str:
@@ -79,8 +83,7 @@ def _finite(value: Any) -> Any:
 def config_hash(cfg: DictConfig) -> str:
     """Eight hexadecimal digits of the resolved experiment: the same experiment has the same folder anywhere.
 
-    A file named by a key `path` counts by its content, so neither its place nor its name matters; so does the picture
-    `name` of a folder.
+    A file named by a key of `BY_CONTENT` counts by its content; so does the picture `name` of a folder.
     """
     experiment = {}
     for key in cfg:
@@ -97,8 +100,8 @@ def _by_content(value: Any, key: str = "") -> Any:
         return content if file is None else {**content, "path": _digest(file), "name": None}
     if isinstance(value, list):
         return [_by_content(item) for item in value]
-    if key == "path" and value is not None:
-        path = Path(os.path.expanduser(str(value)))
+    if key in BY_CONTENT and value is not None:
+        path = Path(os.path.expanduser(str(value)), BY_CONTENT[key])
         return _digest(path) if path.is_file() else str(path.absolute())
     return value
 
@@ -133,7 +136,8 @@ def cell_name(cfg: DictConfig, choices: DictConfig) -> str:
 
 
 def register_resolvers() -> None:
-    """Teach OmegaConf `${cell:}`: the name of this run's folder."""
+    """Teach OmegaConf `${cell:}`, the name of this run's folder, and `${catalogue:}`, what `--help` prints."""
+    OmegaConf.register_new_resolver("catalogue", help_template, replace=True)
     OmegaConf.register_new_resolver(
         "cell", lambda *, _root_: cell_name(_root_, _root_.hydra.runtime.choices), replace=True
     )

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from dip_lab.runs import read_result, write_atomic
 
 COLUMNS = ("task", "net", "picture", "seed", "status", "psnr", "ssim", "psnr_hole", "psnr_y", "psnr_peak",
-           "psnr_observed", "chosen_iteration", "iterations", "seconds", "cell")
+           "psnr_observed", "chosen_iteration", "iterations", "seconds", "parameters", "cell")
 ended: list[tuple[str, Path]] = []  # of this process: (done, skipped or failed; the cell's folder)
 
 
@@ -33,9 +33,19 @@ class SweepSummary(Callback):
             write_atomic(group / "summary.csv", as_csv(rows).encode())
             write_atomic(group / "summary.md", as_markdown(rows).encode())
             print_table(rows)
+            draw_curves(group)
         counts = {word: sum(status == word for status, _ in ended) for word in ("done", "skipped", "failed")}
         print(", ".join(f"{number} {word}" for word, number in counts.items()), "->",
               ", ".join(str(group / "summary.md") for group in groups))
+
+
+def draw_curves(group: Path) -> None:
+    """curves.png of a group's folder: the PSNR of its cells; nothing without a target."""
+    from dip_lab.results.comparison import comparison_png, curves_of  # matplotlib takes a second to import
+
+    curves = curves_of(group)
+    if curves:
+        write_atomic(group / "curves.png", comparison_png(curves))
 
 
 def summary_rows(group: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""Speed of one fit step against the textbook: `python scripts/benchmark.py step --sizes 64 128 256`.
+"""Speed of one fit step against the textbook: `python scripts/benchmark.py step --sizes 64 128 256`; and, in
+net_costs.py, what each generator costs: `python scripts/benchmark.py nets --size 256`.
 
 Contenders, all denoising one random RGB picture with the published skip network (2 217 831 parameters):
 
@@ -33,7 +34,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab, installed or not
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]  # the checkout's dip_lab; net_costs
+import net_costs  # noqa: E402
+
 PARAMETERS = 2_217_831
 LEAST_SIZE = 64  # five halvings must leave 2 px: batch-norm of a single pixel is undefined
 STRIDE = 32
@@ -249,17 +252,13 @@ def run_dip_lab(gate: Gate, size: int, precision: str, processes: int) -> None:
 
 def composed(device: str, precision: str, *overrides: str) -> tuple[Any, Any]:
     """The config of run.py, with iterations and patience that never end a fit; and the chosen options."""
-    import hydra
     from omegaconf import OmegaConf
 
-    from dip_lab import runs
-    from dip_lab.cli import config_folder
+    from dip_lab.compose import compose
 
-    runs.register_resolvers()
     arguments = ["net=skip", "logger=csv", "stopping=wmv", "stopping.patience=1000000000", "iterations=1000000000",
                  "name=benchmark", f"device={device}", f"precision={precision}", *overrides]
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        cfg = hydra.compose("run", arguments, return_hydra_config=True)
+    cfg = compose(arguments)
     # Without the node `hydra`: the logger resolves all it is given, and that one resolves in a job only.
     return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]), cfg.hydra.runtime.choices
 
@@ -330,13 +329,17 @@ def rows_of(size: int, contenders: Sequence[Contender], arithmetics: Sequence[st
 
 def header(about: dict[str, Any], arguments: argparse.Namespace) -> str:
     """One line: the machine and the measurement."""
+    parts = [about["gpu"], f"{processor()}, {about['threads']} threads", f"torch {about['torch']}",
+             about["precision"], f"{arguments.rounds} rounds of {arguments.steps} steps"]
+    return "; ".join(part for part in parts if part)
+
+
+def processor() -> str:
     cpu = platform.processor() or platform.machine()
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    parts = [about["gpu"], f"{cpu}, {os.cpu_count()} cores, {about['threads']} threads", f"torch {about['torch']}",
-             about["precision"], f"{arguments.rounds} rounds of {arguments.steps} steps"]
-    return "; ".join(part for part in parts if part)
+    return f"{cpu}, {os.cpu_count()} cores"
 
 
 def cells(row: Row) -> list[str]:
@@ -425,7 +428,7 @@ def positive(text: str) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(description=__doc__.split("\n")[0].split(":")[0])
+    top = argparse.ArgumentParser(description="What a fit costs on this machine.")
     commands = top.add_subparsers(required=True, metavar="command")
     one = commands.add_parser("step", help="one fit step of dip_lab against the textbook loop",
                               formatter_class=argparse.ArgumentDefaultsHelpFormatter)
@@ -440,6 +443,15 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--markdown", action="store_true", help="print Markdown instead of a drawn table")
     one.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers here too")
     one.set_defaults(run=step)
+    two = commands.add_parser("nets", help="parameters, GFLOPs, seconds and memory of each generator",
+                              formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    two.add_argument("--size", type=positive, default=256, metavar="PX", help="side of the square picture")
+    two.add_argument("--nets", nargs="+", metavar="NET", help="options of configs/net; all if not given")
+    two.add_argument("--steps", type=positive, default=5, metavar="N", help="timed steps, after 2 untimed ones")
+    two.add_argument("--precision", default="auto", choices=["auto", "bf16", "float32"])
+    two.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    two.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers here too")
+    two.set_defaults(run=lambda arguments: net_costs.run(arguments, processor()))
     return top
 
 

@@ -3,14 +3,13 @@ import functools
 import logging
 import sys
 
-import hydra
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
-from dip_lab import cli, runs, sweep
-from dip_lab.cli import config_folder
+from dip_lab import cli, sweep
+from dip_lab.compose import compose
 from dip_lab.experiment import fit
 from dip_lab.results.restoration import Restoration
 
@@ -44,10 +43,7 @@ def compose_tiny(one_thread):
 def composed(overrides):
     other = set(OTHER_RULES) & set(overrides)
     base = [override for override in TINY if not (other and override.startswith("stopping."))]
-    runs.register_resolvers()
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return hydra.compose("run", [*base, *overrides], return_hydra_config=True)
+    return compose([*base, *overrides])
 
 
 @pytest.fixture

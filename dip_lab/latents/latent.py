@@ -1,10 +1,18 @@
 """What every latent shares: a fixed input z, and a fresh small noise on top of it at each iteration."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, number
 from dip_lab.randomness import generator_of
+
+
+class Pictured(Protocol):
+    """What a latent may see of a problem: never its target."""
+
+    def baseline(self) -> Tensor: ...
 
 
 class Latent(nn.Module):
@@ -13,13 +21,16 @@ class Latent(nn.Module):
     The jitter of iteration t is a function of (seed, t) and the kind of device: CPU and CUDA differ.
 
     Attributes:
-        depth: channels of z.
+        kind: what a network can expect of z: "full" (features of each pixel), "coordinates" (of each pixel, in
+            [0, 1]) or "coarse" (features at the small size that a decoder starts from).
+        depth: channels of z; for a latent made of the picture, known after `setup`.
         z: (1, depth, H, W) float32 buffer, not persistent: `prepare` makes it again from the seed.
 
     Raises:
         ValueError: `depth` is no whole number from 1 on, or `jitter` no number from 0 on.
     """
 
+    kind = "full"
     z: Tensor | None
 
     def __init__(self, depth: int, jitter: float) -> None:
@@ -29,6 +40,9 @@ class Latent(nn.Module):
         self.register_buffer("z", None, persistent=False)
         self._noise: Tensor | None = None
         self._jittered: Tensor | None = None
+
+    def setup(self, problem: Pictured) -> None:
+        """See the problem, for a latent that is made of it; before `depth` is read."""
 
     def prepare(self, height: int, width: int, seed: int) -> None:
         """Make z for the padded size; move the module to its device and memory format afterwards."""
@@ -49,12 +63,16 @@ class Latent(nn.Module):
         if iteration is None or self.jitter == 0:
             return self.z
         if self._jittered is None or not _alike(self._jittered, self.z):
-            # Drawn contiguous whatever z's layout: normal_ on a channels-last tensor is 12 times slower on
-            # the CPU (32 x 256 x 256: 74 ms against 6), and a seed gives the same noise in both layouts.
-            self._noise = torch.empty_like(self.z, memory_format=torch.contiguous_format)
             self._jittered = torch.empty_like(self.z)
-        self._noise.normal_(generator=generator_of(self._seed, "jitter", iteration, self.z.device))
-        return torch.add(self.z, self._noise, alpha=self.jitter, out=self._jittered)
+        return torch.add(self.z, self._draw(iteration), alpha=self.jitter, out=self._jittered)
+
+    def _draw(self, iteration: int) -> Tensor:
+        """N(0, 1) of z's size, into a buffer that the next call overwrites."""
+        # Drawn contiguous whatever z's layout: normal_ on a channels-last tensor is 12 times slower on
+        # the CPU (32 x 256 x 256: 74 ms against 6), and a seed gives the same noise in both layouts.
+        if self._noise is None or self._noise.shape != self.z.shape or self._noise.device != self.z.device:
+            self._noise = torch.empty_like(self.z, memory_format=torch.contiguous_format)
+        return self._noise.normal_(generator=generator_of(self._seed, "jitter", iteration, self.z.device))
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:

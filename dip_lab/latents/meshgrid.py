@@ -20,10 +20,17 @@ class Meshgrid(Latent):
         jitter: standard deviation of the noise added at each iteration.
     """
 
+    kind = "coordinates"
+
     def __init__(self, jitter: float) -> None:
         super().__init__(depth=2, jitter=jitter)
 
     def _fixed(self, height: int, width: int, seed: int) -> Tensor:
-        x = torch.linspace(0, 1, width).expand(height, width)
-        y = torch.linspace(0, 1, height)[:, None].expand(height, width)
-        return torch.stack([x, y])[None]
+        return meshgrid(height, width)[None]
+
+
+def meshgrid(height: int, width: int) -> Tensor:
+    """x and y of each pixel, from 0 to 1: (2, height, width) float32."""
+    x = torch.linspace(0, 1, width).expand(height, width)
+    y = torch.linspace(0, 1, height)[:, None].expand(height, width)
+    return torch.stack([x, y])

@@ -18,6 +18,11 @@ ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
     "elu": nn.ELU,
     "none": nn.Identity,
 }
+NORMS: Mapping[str, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "instance": nn.InstanceNorm2d,  # without weights
+    "none": lambda channels: nn.Identity(),
+}
 PADDINGS = ("reflection", "zero")
 UPSAMPLINGS = ("bilinear", "nearest")
 
@@ -86,9 +91,9 @@ class Conv(nn.Conv2d):
         return super().forward(reflect_pad(x, self.reflected) if self.reflected else x)
 
 
-def norm_act(channels: int, activation: str) -> list[nn.Module]:
-    """Batch-norm and activation, to follow a convolution."""
-    return [nn.BatchNorm2d(channels), ACTIVATIONS[activation]()]
+def norm_act(channels: int, activation: str, norm: str = "batch") -> list[nn.Module]:
+    """Norm and activation, to follow a convolution."""
+    return [NORMS[norm](channels), ACTIVATIONS[activation]()]
 
 
 class Merge(nn.Module):

@@ -1,10 +1,21 @@
 import re
 
+import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
+from PIL import Image
 
+from dip_lab.compose import compose
+from dip_lab.experiment import build_generator
+from dip_lab.images import Picture
+from dip_lab.latents.coarse import Coarse
+from dip_lab.latents.fourier import Fourier
+from dip_lab.latents.image import ImageLatent
+from dip_lab.latents.learned import Learned
 from dip_lab.latents.meshgrid import Meshgrid
 from dip_lab.latents.noise import Noise
+from dip_lab.problem import build_problem
 
 
 def prepared(latent, seed=0, height=24, width=16):
@@ -89,3 +100,109 @@ def test_prepare_again_gives_another_size_and_nothing_is_saved():
 def test_wrong_arguments_name_their_key(key, value):
     with pytest.raises(ValueError, match=rf"latent\.{key}={re.escape(str(value))}: "):
         noise(**{key: value})
+
+
+class Observed:
+    """A problem as far as a latent sees it."""
+
+    def __init__(self, height=10, width=6, channels=3):
+        self.pixels = torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(0))
+
+    def baseline(self):
+        return self.pixels
+
+
+def test_fourier_features_are_cosines_and_sines_of_log_spaced_frequencies():
+    z = prepared(Fourier(frequencies=8, highest=256, jitter=0), height=5, width=9).z
+    assert z.shape == (1, 32, 5, 9)
+    frequencies = (2 ** (8 / 7)) ** np.arange(8)
+    for y in range(5):
+        for x in range(9):
+            angles = np.stack([frequencies * x / 8, frequencies * y / 4], 1).ravel()
+            assert z[0, :, y, x].numpy() == pytest.approx(np.concatenate([np.cos(angles), np.sin(angles)]), abs=1e-4)
+
+
+def test_an_image_latent_is_the_observation_mirrored_to_the_padded_size():
+    problem, latent = Observed(), ImageLatent(None, 0, 0.1, 0)
+    latent.setup(problem)
+    z = prepared(latent, height=16, width=32).z
+    assert latent.depth == 3 and z.shape == (1, 3, 16, 32)
+    assert torch.equal(z[..., 3:13, 13:19], problem.pixels)
+    assert torch.equal(z[..., 3:13, 12], problem.pixels[..., 0]) and torch.equal(z[..., 2, 13:19], z[..., 3, 13:19])
+
+
+def test_an_image_latent_may_have_noise_beside_it():
+    problem, latent = Observed(), ImageLatent(None, 5, 0.1, 0)
+    latent.setup(problem)
+    z = prepared(latent, height=10, width=6).z
+    assert latent.depth == 8 and torch.equal(z[:, :3], problem.pixels)
+    assert 0.08 < float(z[:, 3:].max()) < 0.1
+
+
+def test_a_guide_must_have_the_size_of_the_restoration(tmp_path):
+    Image.new("RGB", (8, 10), (255, 0, 0)).save(tmp_path / "guide.png")
+    latent = ImageLatent(str(tmp_path / "guide.png"), 0, 0.1, 0)
+    latent.setup(Observed(width=8, channels=1))
+    assert latent.depth == 3 and prepared(latent, height=10, width=8).z[0, :, 0, 0].tolist() == [1, 0, 0]
+    with pytest.raises(ValueError, match=r"guide.png is 8 x 10 px and the restoration 9 x 10"):
+        latent.setup(Observed(width=9))
+
+
+def test_a_learned_latent_starts_as_another_and_gets_a_gradient():
+    start, latent = prepared(noise()), prepared(Learned(noise(), lr=0.02))
+    assert torch.equal(latent(None), start(None)) and torch.equal(latent(7), start(7))
+    latent(7).square().sum().backward()
+    assert torch.equal(latent.z.grad, 2 * start(7))
+    assert set(latent.state_dict()) == {"z"}
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_a_fit_moves_a_learned_latent_at_its_own_rate(precision, fit_tiny):
+    seen = {}
+
+    class Look(pl.Callback):
+        def on_train_start(self, trainer, module):
+            seen["rates"] = [group["lr"] for group in trainer.optimizers[0].param_groups]
+            seen["first"] = module.generator.latent.z.detach().clone()
+
+        def on_train_end(self, trainer, module):
+            seen["last"] = module.generator.latent.z.detach().clone()
+
+    fit_tiny("latent=learned", "latent.lr=0.003", "iterations=4", f"precision={precision}", callbacks=[Look()])
+    assert seen["rates"] == [0.01, 0.003]
+    moved = (seen["last"] - seen["first"]).abs()
+    assert 0.003 < float(moved.max()) <= 4 * 0.003 * 1.01  # Adam's steps are as long as its rate
+
+
+def test_a_learned_latent_is_resumed(fit_tiny, tmp_path):
+    whole = fit_tiny("latent=learned", "iterations=30", "stopping=fixed", folder=tmp_path / "whole")
+
+    class Kill(pl.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx):
+            if iteration == 17:
+                raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fit_tiny("latent=learned", "iterations=30", "stopping=fixed", folder=tmp_path / "torn", callbacks=[Kill()])
+    resumed = fit_tiny("latent=learned", "iterations=30", "stopping=fixed", folder=tmp_path / "torn")
+    assert torch.equal(resumed.image, whole.image)
+
+
+@pytest.mark.parametrize(("latent", "net", "taken"), [
+    ("noise", "siren", ["coordinates", "meshgrid"]),
+    ("meshgrid", "deep_decoder", ["coarse"]),
+    ("coarse", "skip", ["fourier", "image", "noise"]),
+])
+def test_a_latent_that_a_network_cannot_take_is_refused_with_those_that_it_can(latent, net, taken):
+    cfg = compose([f"net={net}", f"latent={latent}"])
+    picture = Picture("random", torch.rand(1, 3, 16, 16))
+    with pytest.raises(ValueError, match="takes no latent of the kind") as error:
+        build_generator(cfg, build_problem(cfg.task, picture, 0))
+    named = str(error.value).partition("give latent= ")[2].split(", ")
+    assert set(taken) <= set(named) and latent not in named
+
+
+def test_coarse_is_noise_at_the_decoder_s_size():
+    cfg = compose(["net=deep_decoder", "net.width=16", "net.layers=4"])
+    generator = build_generator(cfg, build_problem(cfg.task, Picture("random", torch.rand(1, 3, 33, 47)), 0))
+    assert isinstance(generator.latent, Coarse) and generator.latent.z.shape == (1, 16, 5, 6)

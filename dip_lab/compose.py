@@ -1,0 +1,18 @@
+"""Overrides -> config, as the command line composes it; for the Python API, scripts and tests. No torch."""
+
+from collections.abc import Sequence
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from dip_lab import runs
+from dip_lab.catalogue import config_folder
+
+
+def compose(overrides: Sequence[str]) -> DictConfig:
+    """What `python run.py` would run with these overrides; the node `hydra` included, which knows the choices."""
+    runs.register_resolvers()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return hydra.compose("run", list(overrides), return_hydra_config=True)

@@ -1,0 +1,57 @@
+"""A picture as latent: a guide, or the observation itself."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dip_lab.checks import integer
+from dip_lab.images import read_picture
+from dip_lab.latents.latent import Latent, Pictured
+from dip_lab.latents.noise import Noise
+
+
+class ImageLatent(Latent):
+    """The picture at `path`, or else the observation at the restoration's size; with noise channels beside it.
+
+    Beyond the picture's edges, where a network wants a larger latent, it is mirrored. The published flash/no-flash
+    restoration takes the flash picture alone: Deep Image Prior, https://arxiv.org/abs/1711.10925
+
+    Args:
+        path: a guide of the restoration's size; None: the observation.
+        noise_depth: channels of uniform noise after those of the picture; 0: the picture alone.
+        scale: what the noise is multiplied by.
+        jitter: standard deviation of the noise added to all channels at each iteration.
+
+    Raises:
+        ValueError: the guide cannot be read or has another size; `scale` not positive, `noise_depth` or `jitter`
+            negative.
+    """
+
+    def __init__(self, path: str | None, noise_depth: int, scale: float, jitter: float) -> None:
+        super().__init__(depth=1, jitter=jitter)  # until `setup` knows it
+        self.path = path
+        noise_depth = integer("latent.noise_depth", noise_depth, 0)
+        self.noise = Noise("uniform", scale, noise_depth, 0) if noise_depth else None
+
+    def setup(self, problem: Pictured) -> None:
+        self.guide = problem.baseline()
+        if self.path is not None:
+            height, width = self.guide.shape[-2:]
+            self.guide = read_picture(self.path).pixels
+            h, w = self.guide.shape[-2:]
+            if (h, w) != (height, width):
+                raise ValueError(
+                    f"latent.path={self.path} is {w} x {h} px and the restoration {width} x {height}: "
+                    f"resize the guide, or crop the picture"
+                )
+        self.depth = self.guide.shape[1] + (self.noise.depth if self.noise else 0)
+
+    def _fixed(self, height: int, width: int, seed: int) -> Tensor:
+        sides = zip((height, width), self.guide.shape[-2:], strict=True)
+        pads = [((padded - side) // 2, padded - side - (padded - side) // 2) for padded, side in sides]
+        # NumPy's mirror may be wider than the picture, torch's may not.
+        z = torch.from_numpy(np.pad(self.guide.numpy(), [(0, 0), (0, 0), *pads], mode="symmetric"))
+        if self.noise is None:
+            return z
+        self.noise.prepare(height, width, seed)
+        return torch.cat((z, self.noise.z), 1)

@@ -1,0 +1,43 @@
+"""A latent that is fitted with the weights."""
+
+import torch
+from torch import Tensor, nn
+
+from dip_lab.checks import number
+from dip_lab.latents.latent import Latent, Pictured
+
+
+class Learned(Latent):
+    """Any other latent as a start; then z itself is optimised, with a learning rate of its own.
+
+    Attributes:
+        lr: z's learning rate; the optimiser takes it for z in place of its own.
+
+    Raises:
+        ValueError: `lr` is no positive number.
+    """
+
+    def __init__(self, start: Latent, lr: float) -> None:
+        super().__init__(start.depth, start.jitter)
+        self.lr = number("latent.lr", lr, 0, above=True)
+        self.start = start
+        self.kind = start.kind
+        del self._buffers["z"]  # a parameter from `prepare` on
+
+    def setup(self, problem: Pictured) -> None:
+        self.start.setup(problem)
+        self.depth = self.start.depth
+
+    def prepare(self, height: int, width: int, seed: int) -> None:
+        self._seed, self._noise = seed, None
+        self.start.prepare(height, width, seed)
+        self.z = nn.Parameter(self.start.z)
+        self.start.z = None
+
+    def forward(self, iteration: int | None) -> Tensor:
+        """As `Latent`'s, with a gradient to z."""
+        if iteration is None or self.jitter == 0:
+            return self.z
+        with torch.no_grad():
+            noise = self._draw(iteration)
+        return torch.add(self.z, noise, alpha=self.jitter)

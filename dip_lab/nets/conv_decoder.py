@@ -1,0 +1,62 @@
+"""ConvDecoder, https://arxiv.org/abs/2007.02471: a decoder of 3x3 convolutions."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dip_lab.checks import integer, one_of
+from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, Conv, to_image
+
+
+class ConvDecoder(nn.Module):
+    """Layers of upsampling, 3x3 convolution, activation, norm; the last layer does not enlarge.
+
+    The sides grow geometrically from the latent's to `upscale` times as much, by the same factor in each layer, which
+    need not be whole.
+
+    Raises:
+        ValueError: a value is out of its range.
+
+    >>> import torch
+    >>> ConvDecoder(4, 3, 8, 3, 8, "nearest", "batch", "relu", "zero")(torch.zeros(1, 4, 2, 3)).shape
+    torch.Size([1, 3, 16, 24])
+    """
+
+    latents = ("coarse",)
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        width: int,
+        layers: int,
+        upscale: int,
+        upsample: str,
+        norm: str,
+        activation: str,
+        padding: str,
+    ):
+        super().__init__()
+        width = integer("net.width", width, 1)
+        layers = integer("net.layers", layers, 2)
+        self.upscale = integer("net.upscale", upscale, 2)
+        self.mode = one_of("net.upsample", upsample, UPSAMPLINGS)
+        norm = one_of("net.norm", norm, NORMS)
+        activation = one_of("net.activation", activation, ACTIVATIONS)
+        padding = one_of("net.padding", padding, PADDINGS)
+        self.stride = self.upscale
+        self.min_size = 2 * self.stride  # reflection by 1 px and norms need 2
+        self.layers = nn.ModuleList(
+            nn.Sequential(Conv(inputs, width, 3, padding), ACTIVATIONS[activation](), NORMS[norm](width))
+            for inputs in [in_channels] + [width] * (layers - 1)
+        )
+        self.head = nn.Conv2d(width, out_channels, 1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(N, in_channels, h, w) to (N, out_channels, upscale h, upscale w)."""
+        x, growing = z, len(self.layers) - 1
+        for i, layer in enumerate(self.layers, 1):
+            if i <= growing:
+                scale = self.upscale ** (i / growing)
+                x = F.interpolate(x, [round(side * scale) for side in z.shape[2:]], mode=self.mode)
+            x = layer(x)
+        return to_image(self.head(x))

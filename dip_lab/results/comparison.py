@@ -1,0 +1,79 @@
+"""One figure for the cells of a sweep, from their files alone: PSNR against iteration and against seconds. No torch."""
+
+import csv
+import io
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from dip_lab.runs import read_result
+
+SHOWN = 40  # curves of one task: more cannot be told apart
+STYLES = ("-", "--", ":", "-.")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The PSNR along one cell: of the running average where there is one, else of the output."""
+
+    task: str
+    label: str
+    psnr: float
+    chosen: int
+    iterations: list[int]
+    seconds: list[float]
+    values: list[float]
+
+
+def curves_of(group: Path) -> list[Curve]:
+    """The curves of all cells of a group's folder that have a PSNR, the best first."""
+    cells = [(path.parent, result) for path in sorted(group.glob("*/result.json"))
+             if (result := read_result(path.parent)).get("psnr") is not None]
+    seeds = len({result["seed"] for _, result in cells}) > 1
+    names = [f"{result['net']}, seed {result['seed']}" if seeds else result["net"] for _, result in cells]
+    known = Counter((result["task"], name) for (_, result), name in zip(cells, names, strict=True))
+    curves = []
+    for (folder, result), name in zip(cells, names, strict=True):
+        with open(folder / "history.csv", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["psnr"]]
+        values = [float(row["psnr_average"] or row["psnr"]) for row in rows]
+        # Cells that differ in another key are told apart by the hash in their folder's name.
+        label = name if known[result["task"], name] == 1 else f"{name} {result['config_hash']}"
+        curves.append(Curve(result["task"], label, result["psnr"], result["chosen_iteration"],
+                            [int(row["iteration"]) for row in rows], [float(row["seconds"]) for row in rows], values))
+    return sorted(curves, key=lambda curve: -curve.psnr)
+
+
+def comparison_png(curves: list[Curve]) -> bytes:
+    """A row of two plots for each task; a dot marks the image that the stopping rule chose."""
+    tasks = sorted({curve.task for curve in curves})
+    labels = sorted({curve.label for curve in curves})
+    looks = {label: (colormaps["tab10"](i % 10), STYLES[i // 10 % 4]) for i, label in enumerate(labels)}
+    figure = Figure(figsize=(15, 5.5 * len(tasks)), layout="constrained")
+    for row, task in zip(figure.subplots(len(tasks), 2, squeeze=False), tasks, strict=True):
+        mine = [curve for curve in curves if curve.task == task]
+        for axis, key in zip(row, ("iterations", "seconds"), strict=True):
+            for curve in mine[:SHOWN]:
+                color, style = looks[curve.label]
+                x = getattr(curve, key)
+                axis.plot(x, curve.values, color=color, ls=style, lw=1.2, label=f"{curve.label}  {curve.psnr:.2f}")
+                if curve.iterations:
+                    at = min(range(len(x)), key=lambda i: abs(curve.iterations[i] - curve.chosen))
+                    axis.plot(x[at], curve.values[at], "o", color=color, ms=4)
+            axis.set(xlabel=key.rstrip("s") if key == "iterations" else "seconds", ylabel="PSNR [dB]", title=task)
+            axis.grid(alpha=0.3)
+        row[1].set_xscale("log")
+        lows = [value for curve in mine for value in curve.values if math.isfinite(value)]
+        if lows:  # the first iterations are far below and would flatten the rest
+            bottom = sorted(lows)[len(lows) // 20]
+            for axis in row:
+                axis.set_ylim(bottom=bottom)
+        row[1].legend(title="dB at the dot: the rule's choice", fontsize="small", loc="center left",
+                      bbox_to_anchor=(1.02, 0.5), frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

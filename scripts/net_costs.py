@@ -1,0 +1,113 @@
+"""What each generator costs: `python scripts/benchmark.py nets --size 256`.
+
+One step of a fit at the net's own latent: generator, misfit, backward, Adam; without the framework around it. Each net
+runs in a process of its own, one after the other.
+"""
+
+import argparse
+import csv
+import io
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from dataclasses import astuple, dataclass, fields
+
+WARM_UP = 2
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One net at one size. GFLOPs are those of convolutions, matrix products and attention, forward and backward."""
+
+    net: str
+    parameters: int
+    gflops: float
+    seconds: float
+    memory_mb: float
+
+
+def measure(net: str, size: int, device: str, precision: str, steps: int) -> Cost:
+    """Build the net and time its step, the median of `steps`; memory is the peak above that of the bare process."""
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from dip_lab.compose import compose
+    from dip_lab.experiment import build_generator
+    from dip_lab.images import Picture
+    from dip_lab.instantiate import instantiate
+    from dip_lab.problem import build_problem
+    from dip_lab.speed import tune_allocator
+
+    tune_allocator()
+    cfg = compose([f"net={net}", f"precision={precision}"])
+    pixels = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    before = peak_mb(device)
+    problem = build_problem(cfg.task, Picture("random", pixels), cfg.seed).to(device)
+    generator = build_generator(cfg, problem).to(device)
+    optimizer = instantiate(cfg.optimizer)(generator.parameters())
+
+    def step(iteration: int) -> None:
+        optimizer.zero_grad()
+        problem.misfit(generator(iteration)).backward()
+        optimizer.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    seconds = []
+    for iteration in range(1, WARM_UP + steps + 1):
+        started = time.perf_counter()
+        step(iteration)
+        seconds.append(time.perf_counter() - started)
+    memory = peak_mb(device) - before
+    # Counted last, and with attention written out: the counter does not know the fused one of the CPU.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        step(WARM_UP + steps + 1)
+    parameters = sum(parameter.numel() for parameter in generator.net.parameters())
+    return Cost(net, parameters, counter.get_total_flops() / 1e9, statistics.median(seconds[WARM_UP:]), memory)
+
+
+def peak_mb(device: str) -> float:
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 2**10) / 2**20
+
+
+def as_markdown(costs: list[Cost]) -> str:
+    lines = ["| net | parameters | GFLOP/iteration | s/iteration | peak memory, MB |", f"| --- |{' ---: |' * 4}"]
+    lines += [f"| {c.net} | {c.parameters:,} | {c.gflops:.1f} | {c.seconds:.3f} | {c.memory_mb:.0f} |" for c in costs]
+    return "\n".join(lines)
+
+
+def as_csv(costs: list[Cost], size: int, machine: str) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*(field.name for field in fields(Cost)), "size", "machine"])
+    writer.writerows([*astuple(cost), size, machine] for cost in costs)
+    return buffer.getvalue()
+
+
+def run(arguments: argparse.Namespace, machine: str) -> None:
+    """The subcommand `nets`: a table as it comes, cheapest first at the end."""
+    from dip_lab.catalogue import options
+
+    names = arguments.nets or list(options("net"))
+    unknown = sorted(set(names) - set(options("net")))
+    if unknown:
+        raise SystemExit(f"--nets {', '.join(unknown)}: choose from {', '.join(options('net'))}")
+    costs: list[Cost] = []
+    for name in names:
+        # A fresh process for each: its peak memory is its own.
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            costs.append(pool.apply(measure, (name, arguments.size, arguments.device, arguments.precision,
+                                              arguments.steps)))
+        print(f"{name}: {costs[-1].seconds:.3f} s", file=sys.stderr)
+        costs.sort(key=lambda cost: cost.seconds)
+        if arguments.csv:  # after each net: a run that is cut short keeps what it measured
+            arguments.csv.write_text(as_csv(costs, arguments.size, machine))
+    print(f"{machine}; {arguments.size} x {arguments.size} px, precision {arguments.precision}, "
+          f"median of {arguments.steps} steps\n\n{as_markdown(costs)}")

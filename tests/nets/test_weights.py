@@ -1,0 +1,72 @@
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from dip_lab.nets.weights import initialise, load_weights, save_weights
+
+
+def small() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(4, 16, 3), nn.BatchNorm2d(16), nn.Conv2d(16, 16, 1), nn.Linear(3, 3))
+
+
+def test_kaiming_has_the_variance_of_its_fan_in_and_zero_biases():
+    net = small()
+    initialise(net, "kaiming")
+    for layer in (net[0], net[2]):
+        fan_in = layer.weight[0].numel()
+        assert float(layer.weight.detach().std()) == pytest.approx((2 / 1.04 / fan_in) ** 0.5, rel=0.15)
+    assert all(float(layer.bias.detach().abs().max()) == 0 for layer in (net[0], net[2], net[3]))
+    assert torch.equal(net[1].weight, torch.ones(16))
+
+
+def test_orthogonal_is_orthogonal():
+    net = small()
+    initialise(net, "orthogonal")
+    rows = net[2].weight.flatten(1)
+    torch.testing.assert_close(rows @ rows.T, torch.eye(16), atol=1e-5, rtol=0)
+
+
+def test_default_leaves_the_network_s_own_draw():
+    net = small()
+    before = [p.clone() for p in net.parameters()]
+    initialise(net, "default")
+    assert all(map(torch.equal, before, net.parameters()))
+
+
+def test_an_unknown_rule_is_refused():
+    with pytest.raises(ValueError, match="net.init=xavier: choose default, kaiming or orthogonal"):
+        initialise(small(), "xavier")
+
+
+def test_saved_weights_come_back_with_the_statistics(tmp_path):
+    net, twin = small(), small()
+    net[:3](torch.randn(2, 4, 5, 5))  # moves the batch-norm's running mean
+    save_weights(net, tmp_path)
+    load_weights(twin, tmp_path)
+    assert all(map(torch.equal, net.state_dict().values(), twin.state_dict().values()))
+
+
+def test_a_folder_without_weights_or_with_others_is_refused_in_one_line(tmp_path):
+    with pytest.raises(ValueError, match="has no checkpoints/weights.pt; give the folder of a run that has ended"):
+        load_weights(small(), tmp_path)
+    save_weights(nn.Sequential(nn.Conv2d(4, 8, 3)), tmp_path)
+    with pytest.raises(ValueError, match=re.escape("0.weight is (8, 4, 3, 3) there and (16, 4, 3, 3) here")):
+        load_weights(small(), tmp_path)
+    (tmp_path / "checkpoints" / "weights.pt").write_bytes(b"torn")
+    with pytest.raises(ValueError, match="weights.pt: cannot be read"):
+        load_weights(small(), tmp_path)
+
+
+def test_a_fit_starts_where_another_ended(fit_tiny, tmp_path):
+    first = fit_tiny("iterations=40", "stopping=fixed", "average=none", folder=tmp_path / "first")
+    warm = fit_tiny("iterations=1", "stopping=fixed", "average=none", f"net.init_from={tmp_path / 'first'}")
+    cold = fit_tiny("iterations=1", "stopping=fixed", "average=none")
+    loss = [restoration.history.column("loss") for restoration in (first, warm, cold)]
+    assert loss[1][0] < 1.5 * loss[0][-1] < loss[2][0]
+
+
+def test_an_unknown_folder_to_start_from_is_refused_before_the_fit(command):
+    code, printed = command("net.init_from=nowhere", "data.size=16", "logger=none")
+    assert code == 2 and "net.init_from=nowhere" in printed and "\n" not in printed.strip()

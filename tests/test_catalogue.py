@@ -1,0 +1,48 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dip_lab import catalogue
+from dip_lab.compose import compose
+
+ROOT = Path(__file__).parents[1]
+YAMLS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent != ROOT / "configs")
+
+
+def test_help_lists_every_option_of_every_group_with_its_line(command):
+    code, printed = command("--help")
+    assert code == 0
+    text = " ".join(printed.split())
+    for path in YAMLS:
+        group = path.parent.relative_to(ROOT / "configs").as_posix()
+        assert f"{group}= " in text
+        first = next(line for line in path.read_text().splitlines() if not line.startswith("# @"))
+        assert f"{path.stem} {' '.join(first.removeprefix('# ').split())}" in text, path
+    assert max(map(len, printed.splitlines())) <= 120
+
+
+def test_help_comes_before_torch():
+    code = ("import atexit, sys; sys.argv = ['run.py', '--help']; from dip_lab.cli import main; "  # Hydra exits
+            "atexit.register(lambda: print({'torch', 'pytorch_lightning', 'matplotlib'} & set(sys.modules))); main()")
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ended.stdout.splitlines()[-1] == "set()" and "deep_decoder" in ended.stdout
+
+
+def test_a_dollar_in_a_comment_survives_hydra_s_template(monkeypatch):
+    monkeypatch.setattr(catalogue, "USAGE", "costs $5\n")
+    assert catalogue.help_template().startswith("costs $$5\n")
+
+
+def test_the_table_of_the_readme_is_that_of_the_configs():
+    text = (ROOT / "README.md").read_text()
+    block = re.search(r"<!-- generators -->\n(.*?)\n<!-- /generators -->", text, re.DOTALL)
+    assert block[1] == catalogue.generators_table(), "run: python scripts/update_readme.py"
+
+
+@pytest.mark.parametrize("net", list(catalogue.options("net")))
+def test_the_table_names_the_latent_that_is_composed(net):
+    row = next(line for line in catalogue.generators_table().splitlines() if line.startswith(f"| `{net}` |"))
+    assert row.endswith(f" {compose([f'net={net}']).hydra.runtime.choices.latent} |")
