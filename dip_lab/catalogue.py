@@ -46,7 +46,7 @@ def help_text() -> str:
         width = max(map(len, lines))
         text += f"{group}=\n"
         for name, comments in lines.items():
-            text += textwrap.fill(comments[0], 118, initial_indent=f"  {name:<{width}}  ",
+            text += textwrap.fill((comments or [""])[0], 118, initial_indent=f"  {name:<{width}}  ",
                                   subsequent_indent=" " * (width + 4)) + "\n"
         text += "\n"
     return text
@@ -75,7 +75,8 @@ def _comments(path: Path) -> list[str]:
 def generators_table() -> str:
     """The README's table of networks, as Markdown."""
     lines = ["| `net=` | what it is | paper | its latent |", "| --- | --- | --- | --- |"]
-    for name, (what, papers, *_) in options("net").items():
+    for name, comments in options("net").items():
+        what, papers, *_ = [*comments, "", ""]
         links = "; ".join(re.sub(r"(.+), (https://.+)", r"[\1](\2)", paper) for paper in papers.split("; "))
         lines.append(f"| `{name}` | {what} | {links} | {_latent_of(name)} |")
     return "\n".join(lines)

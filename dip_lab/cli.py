@@ -157,7 +157,7 @@ def quote_path(argument: str) -> str:
     'data.path=no such, file'
     """
     key, _, value = argument.partition("=")
-    if key.endswith(".path") and value and os.path.exists(os.path.expanduser(value)):
+    if key.endswith((".path", ".init_from")) and value and os.path.exists(os.path.expanduser(value)):
         return f"{key}={quoted(value)}"
     return argument
 

@@ -11,6 +11,7 @@ Rules that a reader of the code cannot guess:
 
 import io
 import logging
+import os
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,7 +57,7 @@ def read_picture(path: str | Path, name: str | None = None) -> Picture:
         ValueError: no such file, a folder, not a picture, damaged, too large (`MAX_PIXELS`), a side under
             `MIN_SIDE`, float samples outside [0, 1].
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))  # leaves the home of an unknown user as it is
     if path.is_dir():
         raise PictureError(f"{path} is a folder, not a picture: name a file in it, or use data=folder")
     if not path.is_file():

@@ -1,7 +1,10 @@
 import copy
 import functools
 import logging
+import os
 import sys
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the workers of pytest-xdist share the cores
 
 import pytest
 import torch
@@ -14,8 +17,8 @@ from dip_lab.experiment import fit
 from dip_lab.results.restoration import Restoration
 
 TINY = ("data.size=16", "net.width=4", "net.depth=2", "iterations=60", "log_every=5", "log_every_image=20",
-        "logger=none", "device=cpu", "precision=float32", "callbacks.checkpoint.seconds=0", "stopping.window=10",
-        "stopping.patience=15", "stopping.min_start=10")
+        "logger=none", "device=cpu", "precision=float32", "callbacks.checkpoint.seconds=0",
+        "callbacks.guard.every=10", "stopping.window=10", "stopping.patience=15", "stopping.min_start=10")
 OTHER_RULES = ("stopping=fixed", "stopping=oracle")
 
 

@@ -345,3 +345,8 @@ def test_encoded_png_reads_back(tmp_path, channels, mode):
     with Image.open(tmp_path / "a.png") as image:
         assert image.mode == mode
         np.testing.assert_array_equal(np.asarray(image).reshape(samples.shape), samples)
+
+
+def test_the_home_of_an_unknown_user_is_a_missing_file():
+    with pytest.raises(ValueError, match="~nobody-of-that-name/photo.png"):
+        read_picture("~nobody-of-that-name/photo.png")

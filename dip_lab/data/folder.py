@@ -1,5 +1,6 @@
 """One picture out of a folder."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ class Folder:
 
     def load(self) -> Picture:
         """Raises ValueError if it is not clear which picture is meant, or the picture cannot be used."""
-        folder = Path(str(self.path)).expanduser()
+        folder = Path(os.path.expanduser(str(self.path)))
         names = pictures_in(folder)
         if self.name is not None:
             # str(): the command line reads data.name=101085 as a number.

@@ -1,5 +1,6 @@
 """Which pictures a folder holds. Free of torch: the command line expands `-m data=folder` with it."""
 
+import os
 from pathlib import Path
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -13,7 +14,7 @@ def pictures_in(folder: str | Path) -> list[str]:
     Raises:
         ValueError: no such folder, or no picture in it.
     """
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     if not folder.is_dir():
         what = "is a file, not a folder: use data=file" if folder.is_file() else "is no folder"
         raise ValueError(f"data.path: {folder} {what} (relative paths start at {Path.cwd()})")

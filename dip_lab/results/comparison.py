@@ -72,6 +72,8 @@ def comparison_png(curves: list[Curve]) -> bytes:
             bottom = sorted(lows)[len(lows) // 20]
             for axis in row:
                 axis.set_ylim(bottom=bottom)
+            times = [s for curve in mine for s, v in zip(curve.seconds, curve.values, strict=True) if v >= bottom]
+            row[1].set_xlim(left=0.8 * min(times) or None)
         row[1].legend(title="dB at the dot: the rule's choice", fontsize="small", loc="center left",
                       bbox_to_anchor=(1.02, 0.5), frameon=False)
     buffer = io.BytesIO()

@@ -37,8 +37,11 @@ class History:
     def append(self, row: dict[str, float]) -> None:
         self.rows.append(row)
         if self.path is not None:
-            with open(self.path, "a", newline="") as file:
-                csv.writer(file, lineterminator="\n").writerow(self._fields(row))
+            try:
+                with open(self.path, "a", newline="") as file:
+                    csv.writer(file, lineterminator="\n").writerow(self._fields(row))
+            except OSError as error:  # a full disk does not say which file
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def column(self, name: str) -> list[float]:
         return [row.get(name, math.nan) for row in self.rows]
