@@ -106,3 +106,24 @@ def test_sizes_the_published_network_cannot_take(benchmark, capsys, size):
     with pytest.raises(SystemExit):
         benchmark.parser().parse_args(["step", "--sizes", size])
     assert "multiples of 32 from 64" in capsys.readouterr().err
+
+
+def test_the_cost_of_the_published_network_is_the_published_one(benchmark):
+    """The count of ../shared/reference/performance.md: 7.2 GFLOP an iteration at 64 px."""
+    cost = benchmark.net_costs.measure("skip", 64, "cpu", "float32", 1)
+    assert cost.parameters == 2_217_831
+    assert cost.gflops == pytest.approx(7.2, rel=0.02)
+    assert cost.seconds > 0
+
+
+def test_the_table_of_costs(benchmark):
+    costs = [benchmark.net_costs.Cost("skip", 2_217_831, 7.25, 0.1234, 321.4)]
+    assert benchmark.net_costs.as_markdown(costs).splitlines()[-1] == "| skip | 2,217,831 | 7.2 | 0.123 | 321 |"
+    read = list(csv.DictReader(io.StringIO(benchmark.net_costs.as_csv(costs, 64, "a machine"))))
+    assert read[0]["parameters"] == "2217831" and read[0]["size"] == "64" and read[0]["machine"] == "a machine"
+
+
+def test_an_unknown_net_is_refused_with_the_known_ones(benchmark):
+    chosen = benchmark.parser().parse_args(["nets", "--nets", "skipp"])
+    with pytest.raises(SystemExit, match="--nets skipp: choose from conv_decoder, .*skip_narrow"):
+        chosen.run(chosen)

@@ -294,3 +294,17 @@ def test_help_and_config_are_quick(arguments, tmp_path):
     assert "task" in ran.stdout and not list(tmp_path.iterdir())
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     assert spent < 1, "seconds of processor time: what a quiet machine makes a person wait"
+
+
+def test_an_experiment_with_its_own_sweep_ends_with_a_table_and_one_figure(command):
+    arguments = ("experiment=ablation/architectures", "net=skip_narrow,siren", "data.size=16", "iterations=3",
+                 "log_every=1", "logger=none")
+    code, printed = command(*arguments)
+    assert code == 0 and "4 done, 0 skipped, 0 failed" in printed
+    group = Path("outputs/architectures")
+    table = (group / "summary.md").read_text()
+    assert all(f"| {task} | {net} |" in table for task in ("denoise", "inpaint") for net in ("skip_narrow", "siren"))
+    assert "parameters" in table
+    with Image.open(group / "curves.png") as figure:
+        assert figure.width > 1000
+    assert "0 done, 4 skipped, 0 failed" in command(*arguments)[1]
