@@ -52,11 +52,6 @@ def help_text() -> str:
     return text
 
 
-def help_template() -> str:
-    """`help_text` for Hydra, which fills in what stands behind a dollar sign."""
-    return help_text().replace("$", "$$")
-
-
 def _folders(parent: Path) -> list[Path]:
     return sorted(path for path in parent.rglob("*") if path.is_dir())
 

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dip_lab import runs, sweep
-from dip_lab.catalogue import config_folder
+from dip_lab.catalogue import config_folder, help_text
 from dip_lab.compose import compose
 from dip_lab.data.listing import pictures_in
 from dip_lab.runs import one_line
@@ -173,6 +173,9 @@ def quoted(text: str) -> str:
 
 def main() -> int:
     """Exit code: 0 done, 1 a cell of a sweep failed, 2 a mistake at the prompt, 128 + n ended by signal n."""
+    if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own reads every file of every group twice
+        print(help_text())
+        return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us the error instead of printing it
     try:
         # Flags first: argparse, in Hydra, understands overrides on one side of `-m` only.

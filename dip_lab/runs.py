@@ -15,7 +15,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from dip_lab.catalogue import help_template
 from dip_lab.data.listing import picked, pictures_in
 
 RESULT = "result.json"
@@ -136,8 +135,7 @@ def cell_name(cfg: DictConfig, choices: DictConfig) -> str:
 
 
 def register_resolvers() -> None:
-    """Teach OmegaConf `${cell:}`, the name of this run's folder, and `${catalogue:}`, what `--help` prints."""
-    OmegaConf.register_new_resolver("catalogue", help_template, replace=True)
+    """Teach OmegaConf `${cell:}`: the name of this run's folder."""
     OmegaConf.register_new_resolver(
         "cell", lambda *, _root_: cell_name(_root_, _root_.hydra.runtime.choices), replace=True
     )

@@ -139,7 +139,7 @@ def test_nothing_is_written_without_a_folder(tmp_path, monkeypatch):
 
 
 def test_with_a_folder_there_are_the_files_of_a_run(tmp_path):
-    options = ("iterations=12", "callbacks.checkpoint.seconds=0")
+    options = ("iterations=12", "callbacks.checkpoint.seconds=0", "callbacks.guard.every=5")
     first = restore(COLOUR, *options, folder=tmp_path / "a" / "run")
     result = json.loads((tmp_path / "a" / "run" / "result.json").read_text())
     assert result["status"] == "done" and result["psnr"] == first.summary["psnr"]

@@ -122,14 +122,10 @@ def test_bfloat16_autocast(name, values, layout):
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted(CONFIGS.glob("*.yaml"))])
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_channels_batch_eval_and_state_dict(name, channels):
-    net = build(name, in_channels=2, out_channels=channels)
+def test_batch_and_eval(name):
+    net = build(name, in_channels=2)
     z = latent(net, 2, batch=2)
-    assert net(z).shape == (2, channels, *size_of(net, z))
-    twin = build(name, in_channels=2, out_channels=channels)
-    twin.load_state_dict(net.state_dict())
-    assert torch.equal(twin(z), net(z))
+    assert net(z).shape == (2, 3, *size_of(net, z))
     assert is_image(net.eval()(z))
 
 

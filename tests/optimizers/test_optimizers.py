@@ -34,7 +34,7 @@ def test_adam_takes_the_step_of_the_network(name):
     assert instantiate(config.optimizer)([torch.nn.Parameter(torch.ones(1))]).defaults["lr"] == 0.02
 
 
-@pytest.mark.parametrize("group", ["stopping", "average", "latent", "regularizer"])
+@pytest.mark.parametrize("group", ["stopping", "average", "regularizer"])
 def test_every_yaml_of_the_group_instantiates(group):
     paths = sorted((CONFIGS / group).glob("*.yaml"))
     assert paths
