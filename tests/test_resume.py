@@ -188,7 +188,7 @@ def test_a_folder_of_something_else_is_refused(change, fit_tiny, tmp_path):
 # Below: `python run.py` itself; its four processes run at the same time, for their start is most of the time.
 
 COMMAND = ("data.size=16", "net.width=4", "net.depth=2", "log_every=2", "logger=none", "device=cpu",
-           "callbacks.checkpoint.seconds=0")
+           "callbacks.checkpoint.seconds=0", "callbacks.guard.every=10")
 WMV = ("iterations=200", "stopping.window=10", "stopping.patience=90", "stopping.min_start=10")
 RULES = {"wmv": WMV, "fixed": ("iterations=150", "stopping=fixed")}
 ENDS = {"kill-wmv": (signal.SIGKILL, "wmv"), "kill-fixed": (signal.SIGKILL, "fixed"),
@@ -245,7 +245,7 @@ def interrupted_records(struck):
         folder = cell(root)
         if (folder / "result.json").exists():
             result = json.loads((folder / "result.json").read_text())
-            newest = max(path.name for path in (folder / "checkpoints").glob("*.pt"))
+            newest = max(path.name for path in (folder / "checkpoints").glob("[0-9]*.pt"))
             picture = (folder / "dip_denoised.png").exists()
             records[name] = (result["status"], result["stop_reason"], picture, newest)
     return records
