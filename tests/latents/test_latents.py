@@ -206,3 +206,13 @@ def test_coarse_is_noise_at_the_decoder_s_size():
     cfg = compose(["net=deep_decoder", "net.width=16", "net.layers=4"])
     generator = build_generator(cfg, build_problem(cfg.task, Picture("random", torch.rand(1, 3, 33, 47)), 0))
     assert isinstance(generator.latent, Coarse) and generator.latent.z.shape == (1, 16, 5, 6)
+
+
+@pytest.mark.parametrize(
+    "net, start, kind", [("skip", "meshgrid", "coordinates"), ("deep_decoder", "coarse", "coarse")]
+)
+def test_any_latent_can_be_the_start_of_a_learned_one(net, start, kind):
+    cfg = compose([f"net={net}", "latent=learned", f"latent@latent.start={start}"])
+    generator = build_generator(cfg, build_problem(cfg.task, Picture("random", torch.rand(1, 3, 64, 64)), 0))
+    assert generator.latent.kind == kind and generator.latent.z.requires_grad
+    assert generator(1).shape == (1, 3, 64, 64)
