@@ -19,8 +19,9 @@ class Guard(pl.Callback):
     A fit is broken when a loss or output since the last look was not finite, a weight is not, or the loss is
     `drop_db` decibels above that of the last snapshot (the published backtracking). Then weights, batch-norm
     buffers, optimiser state, average and stopping rule go back to the snapshot and the fit continues with the next
-    iteration's jitter; the iteration count goes on. After `max_events` such events the fit ends. It also looks when
-    the fit ends, so the answer is sound.
+    iteration's jitter and half the learning rate, halved again each time it comes back to the same snapshot; the
+    iteration count goes on. After `max_events` such events the fit ends. It also looks when the fit ends, so the answer
+    is sound.
 
     Args:
         every: iterations between two looks; each costs one wait of the host for the device and one copy of the state.
@@ -89,6 +90,10 @@ class Guard(pl.Callback):
         restore_state(parts_of(trainer, module, self.stopping), self.snapshot)
         self._broken.zero_()
         self.events.append({"iteration": iteration, "back_to": self.snapshot_iteration, "what": what})
+        # Without jitter the same steps from the same state would end in the same collapse: take smaller ones.
+        again = sum(event["back_to"] == self.snapshot_iteration for event in self.events)
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] *= 0.5**again
         log.warning("guard: iteration %d: %s; back to iteration %d (event %d of %d)", iteration, what,
                     self.snapshot_iteration, len(self.events), self.max_events)
         if len(self.events) >= self.max_events:

@@ -208,3 +208,16 @@ def test_steady_snapshots_allocate_nothing(fit_tiny):
 
     fit_tiny(callbacks=[Pointers()])
     assert len(pointers) >= 4 and all(p == pointers[0] for p in pointers)
+
+
+def test_each_return_to_the_same_snapshot_halves_the_step_again(fit_tiny):
+    rates = {}
+
+    class Rates(pl.Callback):
+        def on_train_batch_start(self, trainer, module, iteration, batch_idx):
+            rates[iteration] = trainer.optimizers[0].param_groups[0]["lr"]
+
+    fit_tiny("iterations=60", "stopping=fixed", callbacks=[Break("loss", 25, 35, 55), Rates()])
+    assert rates[30] == 0.01  # broken at 25, seen at 30
+    assert rates[31] == rates[40] == 0.005  # back at 20, broken again at 35
+    assert rates[41] == rates[60] == 0.0025  # sound at 50, which is the snapshot from there on
