@@ -4,6 +4,9 @@ import re
 import textwrap
 from pathlib import Path
 
+# The folders of configs/ in the order of the defaults in run.yaml; the first eight are what an experiment is made of.
+GROUPS = ("data", "task", "latent", "net", "optimizer", "stopping", "average", "regularizer", "callbacks", "trainer",
+          "logger", "experiment")
 USAGE = """\
 dip_lab fits an untrained network to one degraded picture and restores it.
 
@@ -25,12 +28,10 @@ def config_folder() -> Path:
 
 
 def groups() -> list[str]:
-    """The groups in the order of run.yaml's defaults, each followed by its own groups, such as task/noise."""
+    """The groups with options, each followed by those inside it, such as task/noise."""
     root = config_folder()
-    order = [line.split(":")[0].strip(" -") for line in (root / "run.yaml").read_text().splitlines() if ": " in line]
-    top = sorted((path.name for path in root.iterdir() if path.is_dir()), key=order.index)
-    return [folder.relative_to(root).as_posix() for name in top for folder in [root / name, *_folders(root / name)]
-            if any(folder.glob("*.yaml"))]
+    folders = [folder for name in GROUPS for folder in (root / name, *sorted((root / name).rglob("*/")))]
+    return [folder.relative_to(root).as_posix() for folder in folders if any(folder.glob("*.yaml"))]
 
 
 def options(group: str) -> dict[str, list[str]]:
@@ -52,8 +53,14 @@ def help_text() -> str:
     return text
 
 
-def _folders(parent: Path) -> list[Path]:
-    return sorted(path for path in parent.rglob("*") if path.is_dir())
+def generators_table() -> str:
+    """The README's table of networks, as Markdown."""
+    lines = ["| `net=` | what it is | paper | its latent |", "| --- | --- | --- | --- |"]
+    for name, comments in options("net").items():
+        what, papers, *_ = [*comments, "", ""]
+        links = "; ".join(re.sub(r"(.+), (https://.+)", r"[\1](\2)", paper) for paper in papers.split("; "))
+        lines.append(f"| `{name}` | {what} | {links} | {_latent_of(name)} |")
+    return "\n".join(lines)
 
 
 def _comments(path: Path) -> list[str]:
@@ -65,16 +72,6 @@ def _comments(path: Path) -> list[str]:
         if not line.startswith("# @"):
             comments.append(line.removeprefix("# "))
     return comments
-
-
-def generators_table() -> str:
-    """The README's table of networks, as Markdown."""
-    lines = ["| `net=` | what it is | paper | its latent |", "| --- | --- | --- | --- |"]
-    for name, comments in options("net").items():
-        what, papers, *_ = [*comments, "", ""]
-        links = "; ".join(re.sub(r"(.+), (https://.+)", r"[\1](\2)", paper) for paper in papers.split("; "))
-        lines.append(f"| `{name}` | {what} | {links} | {_latent_of(name)} |")
-    return "\n".join(lines)
 
 
 def _latent_of(net: str) -> str:

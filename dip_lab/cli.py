@@ -20,14 +20,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dip_lab import runs, sweep
-from dip_lab.catalogue import config_folder, help_text
-from dip_lab.compose import compose
+from dip_lab.catalogue import GROUPS, config_folder, help_text
+from dip_lab.compose import compose, without_hydra
 from dip_lab.data.listing import pictures_in
 from dip_lab.runs import one_line
 
 log = logging.getLogger(__name__)
-GROUPS = ("data", "task", "net", "latent", "optimizer", "stopping", "average", "regularizer", "callbacks", "trainer",
-          "logger", "experiment")
 MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError)  # what a person can cause and set right
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -127,8 +125,7 @@ def explain(error: BaseException, arguments: list[str]) -> str:
 def _nearest_key(key: str, arguments: list[str]) -> str | None:
     """The key of the composed config that looks most like a misspelt one."""
     chosen = [a for a in arguments if a.split("=")[0] in GROUPS]
-    cfg = compose(chosen)
-    known = list(_keys(OmegaConf.to_container(OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]))))
+    known = list(_keys(OmegaConf.to_container(without_hydra(compose(chosen)))))
     known += [f"task/{group}" for group in ("noise", "mask", "kernel", "observe")]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     last = [k for k in known if re.split(r"[./]", k)[-1] == key.split(".")[-1]]  # sigma=50 means task.sigma=50

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from dip_lab import runs
 from dip_lab.catalogue import config_folder
@@ -16,3 +16,8 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         return hydra.compose("run", list(overrides), return_hydra_config=True)
+
+
+def without_hydra(cfg: DictConfig) -> DictConfig:
+    """A copy without the node `hydra`: the experiment alone."""
+    return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])

@@ -33,7 +33,7 @@ from dip_lab.runs import config_hash
 from dip_lab.speed import autocast_dtype
 
 log = logging.getLogger(__name__)
-NOT_OF_THE_NETWORK = ("lr", "init", "init_from")  # the optimiser's (${net.lr}), and what `build_generator` reads
+NOT_OF_THE_NETWORK = ("lr", "init", "init_from")  # the optimiser's (${net.lr}), and what `build_net` reads itself
 
 
 def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, picture: Picture | None = None,

@@ -21,8 +21,9 @@ RESULT = "result.json"
 # What decides where and how a fit is watched, not what it computes.
 NOT_THE_EXPERIMENT = ("hydra", "logger", "trainer", "name", "rerun", "device", "experiment")
 
+WEIGHTS = Path("checkpoints", "weights.pt")  # in a run's folder: the network as its last iteration left it
 # Keys that name a file, or a folder with this file in it: its content counts, neither its place nor its name.
-BY_CONTENT = {"path": "", "init_from": "checkpoints/weights.pt"}
+BY_CONTENT = {"path": Path(), "init_from": WEIGHTS}
 
 
 def one_line(error: BaseException) -> str:

@@ -1,7 +1,8 @@
-"""What makes a step fast on this machine: the allocator, and the precision that the hardware is good at."""
+"""What makes a step fast on this machine: the allocator, the precision that the hardware is good at, and memory."""
 
 import ctypes
 import functools
+import resource
 import sys
 
 import torch
@@ -43,3 +44,11 @@ def autocast_dtype(precision: str, device_type: str) -> torch.dtype | None:
     """
     choices = {"auto": has_fast_bf16(device_type), "bf16": True, "float32": False}
     return torch.bfloat16 if choices[one_of("precision", precision, choices)] else None
+
+
+def peak_memory_mb(device: torch.device | str) -> float:
+    """The most that was allocated on the CUDA device, or resident in this whole process, so far."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

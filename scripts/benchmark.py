@@ -22,7 +22,6 @@ import io
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
 import sys
 import tempfile
@@ -36,6 +35,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]  # the checkout's dip_lab; net_costs
 import net_costs  # noqa: E402
+from net_costs import bare_step, random_pixels  # noqa: E402
 
 PARAMETERS = 2_217_831
 LEAST_SIZE = 64  # five halvings must leave 2 px: batch-norm of a single pixel is undefined
@@ -101,15 +101,14 @@ class Gate:
         return True
 
     def _measured(self) -> tuple[float, float]:
+        from dip_lab.speed import peak_memory_mb
+
         if self.device == "cuda":
             import torch
 
             torch.cuda.synchronize()  # the next block begins with an idle device
-            memory = torch.cuda.max_memory_allocated() / 2**20
-        else:
-            unit = 1 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-        return (time.perf_counter() - self.started) / self.asked, memory
+        seconds = (time.perf_counter() - self.started) / self.asked
+        return seconds, peak_memory_mb(self.device)
 
 
 def work(connection: Connection, contender: Contender, size: int, device: str, processes: int) -> None:
@@ -211,21 +210,12 @@ def run_textbook(gate: Gate, size: int) -> None:
 
 def run_bare(gate: Gate, size: int, precision: str) -> None:
     """dip_lab's mathematics without Lightning, callbacks, average and logging."""
-    from dip_lab.experiment import build_generator
-    from dip_lab.images import Picture
-    from dip_lab.instantiate import instantiate
-    from dip_lab.problem import build_problem
-
     cfg, _ = composed(gate.device, precision)
-    problem = build_problem(cfg.task, Picture("random", random_pixels(size)), cfg.seed).to(gate.device)
-    generator = build_generator(cfg, problem).to(gate.device)
-    optimizer = instantiate(cfg.optimizer)(generator.parameters())
+    _, step = bare_step(cfg, size, gate.device)
     iteration = 0
     while gate.passed():
         iteration += 1
-        optimizer.zero_grad()
-        problem.misfit(generator(iteration)).backward()
-        optimizer.step()
+        step(iteration)
 
 
 def run_dip_lab(gate: Gate, size: int, precision: str, processes: int) -> None:
@@ -252,22 +242,13 @@ def run_dip_lab(gate: Gate, size: int, precision: str, processes: int) -> None:
 
 def composed(device: str, precision: str, *overrides: str) -> tuple[Any, Any]:
     """The config of run.py, with iterations and patience that never end a fit; and the chosen options."""
-    from omegaconf import OmegaConf
-
-    from dip_lab.compose import compose
+    from dip_lab.compose import compose, without_hydra
 
     arguments = ["net=skip", "logger=csv", "stopping=wmv", "stopping.patience=1000000000", "iterations=1000000000",
                  "name=benchmark", f"device={device}", f"precision={precision}", *overrides]
     cfg = compose(arguments)
-    # Without the node `hydra`: the logger resolves all it is given, and that one resolves in a job only.
-    return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"]), cfg.hydra.runtime.choices
-
-
-def random_pixels(size: int):
-    """(1, 3, size, size) in [0, 1), the same in every process."""
-    import torch
-
-    return torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    # The logger resolves all it is given, and the node `hydra` resolves in a job only.
+    return without_hydra(cfg), cfg.hydra.runtime.choices
 
 
 # The parent's side.

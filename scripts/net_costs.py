@@ -8,11 +8,12 @@ import argparse
 import csv
 import io
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields
+from typing import Any
 
 WARM_UP = 2
 
@@ -35,33 +36,20 @@ def measure(net: str, size: int, device: str, precision: str, steps: int) -> Cos
     from torch.utils.flop_counter import FlopCounterMode
 
     from dip_lab.compose import compose
-    from dip_lab.experiment import build_generator
-    from dip_lab.images import Picture
-    from dip_lab.instantiate import instantiate
-    from dip_lab.problem import build_problem
-    from dip_lab.speed import tune_allocator
+    from dip_lab.speed import peak_memory_mb, tune_allocator
 
     tune_allocator()
     cfg = compose([f"net={net}", f"precision={precision}"])
-    pixels = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
-    before = peak_mb(device)
-    problem = build_problem(cfg.task, Picture("random", pixels), cfg.seed).to(device)
-    generator = build_generator(cfg, problem).to(device)
-    optimizer = instantiate(cfg.optimizer)(generator.parameters())
-
-    def step(iteration: int) -> None:
-        optimizer.zero_grad()
-        problem.misfit(generator(iteration)).backward()
-        optimizer.step()
-        if device == "cuda":
-            torch.cuda.synchronize()
-
+    before = peak_memory_mb(device)
+    generator, step = bare_step(cfg, size, device)
     seconds = []
     for iteration in range(1, WARM_UP + steps + 1):
         started = time.perf_counter()
         step(iteration)
+        if device == "cuda":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - started)
-    memory = peak_mb(device) - before
+    memory = peak_memory_mb(device) - before
     # Counted last, and with attention written out: the counter does not know the fused one of the CPU.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         step(WARM_UP + steps + 1)
@@ -69,12 +57,30 @@ def measure(net: str, size: int, device: str, precision: str, steps: int) -> Cos
     return Cost(net, parameters, counter.get_total_flops() / 1e9, statistics.median(seconds[WARM_UP:]), memory)
 
 
-def peak_mb(device: str) -> float:
-    if device == "cuda":
-        import torch
+def bare_step(cfg: Any, size: int, device: str) -> tuple[Any, Callable[[int], None]]:
+    """The generator of a config for a random RGB picture, and what makes its step at an iteration."""
+    from dip_lab.experiment import build_generator
+    from dip_lab.images import Picture
+    from dip_lab.instantiate import instantiate
+    from dip_lab.problem import build_problem
 
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 2**10) / 2**20
+    problem = build_problem(cfg.task, Picture("random", random_pixels(size)), cfg.seed).to(device)
+    generator = build_generator(cfg, problem).to(device)
+    optimizer = instantiate(cfg.optimizer)(generator.parameters())
+
+    def step(iteration: int) -> None:
+        optimizer.zero_grad()
+        problem.misfit(generator(iteration)).backward()
+        optimizer.step()
+
+    return generator, step
+
+
+def random_pixels(size: int) -> Any:
+    """(1, 3, size, size) in [0, 1), the same in every process."""
+    import torch
+
+    return torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
 def as_markdown(costs: list[Cost]) -> str:

@@ -6,7 +6,8 @@ import time
 import pytorch_lightning as pl
 
 from dip_lab.callbacks.curves import Curves
-from dip_lab.results.figures import curves_figure, figure_png
+from dip_lab.results.figures import curves_figure
+from dip_lab.results.png import figure_png
 
 
 def in_notebook() -> bool:

@@ -8,7 +8,7 @@ from torch import nn
 from dip_lab.catalogue import config_folder, options
 from dip_lab.latents.latent import Latent
 
-DENSE = ("full", "coordinates")  # what a network takes that does not say otherwise in `latents`
+TAKEN_BY_DEFAULT = ("full", "coordinates")  # by a network that does not say otherwise in `latents`
 
 
 def check_latent(net: nn.Module, latent: Latent) -> None:
@@ -17,7 +17,7 @@ def check_latent(net: nn.Module, latent: Latent) -> None:
     Raises:
         ValueError: with the options of configs/latent that it takes.
     """
-    kinds = getattr(net, "latents", DENSE)
+    kinds = getattr(net, "latents", TAKEN_BY_DEFAULT)
     if latent.kind not in kinds:
         fitting = [name for name in options("latent") if _kind(name) in kinds]
         raise ValueError(

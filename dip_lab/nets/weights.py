@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from dip_lab.checks import one_of
-from dip_lab.runs import write_atomic
+from dip_lab.runs import WEIGHTS, write_atomic
 
-FILE = Path("checkpoints", "weights.pt")
 RULES: Mapping[str, Callable[[Tensor], Tensor] | None] = {
     "default": None,
     "kaiming": lambda weight: nn.init.kaiming_normal_(weight, a=0.2),  # the slope of the networks' leaky ReLU
@@ -38,7 +37,7 @@ def save_weights(net: nn.Module, folder: Path) -> None:
     """Write `checkpoints/weights.pt` into a run's folder: the network as its last iteration left it."""
     buffer = io.BytesIO()
     torch.save({key: value.cpu() for key, value in net.state_dict().items()}, buffer)
-    write_atomic(folder / FILE, buffer.getvalue())
+    write_atomic(folder / WEIGHTS, buffer.getvalue())
 
 
 def load_weights(net: nn.Module, folder: Path) -> None:
@@ -47,9 +46,9 @@ def load_weights(net: nn.Module, folder: Path) -> None:
     Raises:
         ValueError: the folder has no weights, or those of another network.
     """
-    path = folder / FILE
+    path = folder / WEIGHTS
     if not path.is_file():
-        raise ValueError(f"net.init_from={folder}: has no {FILE}; give the folder of a run that has ended")
+        raise ValueError(f"net.init_from={folder}: has no {WEIGHTS}; give the folder of a run that has ended")
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torn or foreign: any error of the reader

@@ -1,7 +1,6 @@
 """One figure for the cells of a sweep, from their files alone: PSNR against iteration and against seconds. No torch."""
 
 import csv
-import io
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from dip_lab.results.png import figure_png
 from dip_lab.runs import read_result
 
 SHOWN = 40  # curves of one task: more cannot be told apart
@@ -56,7 +56,7 @@ def comparison_png(curves: list[Curve]) -> bytes:
     figure = Figure(figsize=(15, 5.5 * len(tasks)), layout="constrained")
     for row, task in zip(figure.subplots(len(tasks), 2, squeeze=False), tasks, strict=True):
         mine = [curve for curve in curves if curve.task == task]
-        for axis, key in zip(row, ("iterations", "seconds"), strict=True):
+        for axis, key, name in zip(row, ("iterations", "seconds"), ("iteration", "seconds"), strict=True):
             for curve in mine[:SHOWN]:
                 color, style = looks[curve.label]
                 x = getattr(curve, key)
@@ -64,7 +64,7 @@ def comparison_png(curves: list[Curve]) -> bytes:
                 if curve.iterations:
                     at = min(range(len(x)), key=lambda i: abs(curve.iterations[i] - curve.chosen))
                     axis.plot(x[at], curve.values[at], "o", color=color, ms=4)
-            axis.set(xlabel=key.rstrip("s") if key == "iterations" else "seconds", ylabel="PSNR [dB]", title=task)
+            axis.set(xlabel=name, ylabel="PSNR [dB]", title=task)
             axis.grid(alpha=0.3)
         row[1].set_xscale("log")
         lows = [value for curve in mine for value in curve.values if math.isfinite(value)]
@@ -76,6 +76,4 @@ def comparison_png(curves: list[Curve]) -> bytes:
             row[1].set_xlim(left=0.8 * min(times) or None)
         row[1].legend(title="dB at the dot: the rule's choice", fontsize="small", loc="center left",
                       bbox_to_anchor=(1.02, 0.5), frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    return figure_png(figure, dpi=110)

@@ -1,8 +1,6 @@
 """From a finished fit to its restoration and summary."""
 
 import platform
-import resource
-import sys
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -16,7 +14,7 @@ from dip_lab.module import DeepImagePrior
 from dip_lab.results.history import History
 from dip_lab.results.restoration import Restoration
 from dip_lab.runs import config_hash
-from dip_lab.speed import autocast_dtype
+from dip_lab.speed import autocast_dtype, peak_memory_mb
 
 GROUPS = ("task", "net", "latent", "optimizer", "stopping", "average", "regularizer", "data")
 
@@ -58,7 +56,7 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
         "guard_events": guard.events,
         "seconds": round(seconds, 3),
         "seconds_per_iteration": round(seconds / max(iterations, 1), 5),
-        "peak_memory_mb": round(_peak_memory_mb(device), 1),
+        "peak_memory_mb": round(peak_memory_mb(device), 1),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type,
         "precision": "float32" if autocast_dtype(cfg.precision, device.type) is None else "bf16",
         "parameters": sum(parameter.numel() for parameter in module.generator.net.parameters()),
@@ -73,13 +71,6 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
 
 def _psnr(problem, image: Tensor | None) -> float | None:
     return None if image is None else problem.scores(image.cpu()).get("psnr")
-
-
-def _peak_memory_mb(device: torch.device) -> float:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    unit = 1 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux; of the whole process
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def _latent_picture(generator: Generator) -> Tensor:

@@ -1,6 +1,5 @@
 """The plots of one fit: its curves, and the panel that puts the pictures side by side."""
 
-import io
 import math
 
 from matplotlib.figure import Figure
@@ -46,9 +45,3 @@ def panel_figure(pictures: list[tuple[str, Tensor]]) -> Figure:
         axis.set_title(caption, fontsize="small")
         axis.axis("off")
     return figure
-
-
-def figure_png(figure: Figure, dpi: int = 120) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()

@@ -12,8 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from dip_lab.images import encode_png, to_uint8
-from dip_lab.results.figures import curves_figure, figure_png, panel_figure
+from dip_lab.results.figures import curves_figure, panel_figure
 from dip_lab.results.history import History
+from dip_lab.results.png import figure_png
 from dip_lab.runs import RESULT, write_atomic, write_json
 
 

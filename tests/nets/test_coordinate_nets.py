@@ -13,13 +13,6 @@ from dip_lab.nets.wire import Wire
 Z = meshgrid(5, 7)[None]
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
 def test_siren_draws_as_published():
     net = Siren(2, 3, 256, 3, 30, 30)
     bounds = [0.5, *[math.sqrt(6 / 256) / 30] * 4]

@@ -16,13 +16,6 @@ VALUES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread_and_a_seed(one_thread):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
 def build(**values) -> CvT:
     return CvT(2, 3, **(VALUES | values))
 

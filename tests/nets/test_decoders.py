@@ -9,13 +9,6 @@ from dip_lab.nets.deep_decoder import DeepDecoder
 from dip_lab.nets.texture_net import TextureNet
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
 def test_deep_decoder_is_its_published_layers():
     net = DeepDecoder(4, 3, 8, 3, "bilinear", "batch", "relu").double()
     z = torch.rand(1, 4, 3, 2, dtype=torch.float64)

@@ -46,16 +46,6 @@ VARIANTS = [(path.stem, {}) for path in sorted(CONFIGS.glob("*.yaml"))] + [
 composed = functools.cache(lambda net: compose([f"net={net}"]))
 
 
-@pytest.fixture(autouse=True)
-def _one_thread_and_a_seed():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-    torch.set_num_threads(threads)
-
-
 def build(net: str, in_channels: int = 4, out_channels: int = 3, **values):
     """The net of a YAML, 8 channels wide where it can be, to keep the tests quick."""
     cfg = composed(net).copy()

@@ -8,15 +8,6 @@ import torch
 
 from dip_lab.nets.pixelcnn import Gated, PixelCNN, divided, expected
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
 
 def build(in_channels, out_channels, width=8, layers=2, kernel_first=3, kernel=3, levels=4) -> PixelCNN:
     return PixelCNN(in_channels, out_channels, width, layers, kernel_first, kernel, levels).double()

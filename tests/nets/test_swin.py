@@ -17,13 +17,6 @@ VALUES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread_and_a_seed(one_thread):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
-
-
 def build(**values) -> Swin:
     return Swin(2, 3, **(VALUES | values))
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from dip_lab.results.figures import curves_figure, figure_png, panel_figure
+from dip_lab.results.figures import curves_figure, panel_figure
 from dip_lab.results.history import History
+from dip_lab.results.png import figure_png
 
 
 def history(target=True, loss=0.5):
