@@ -21,13 +21,17 @@ class Problem(nn.Module):
         target: the ground truth, `(1, C, H, W)` float32 in [0, 1], or None.
         image_shape: `(1, C, H, W)` of the restoration.
         answer: stem of the restored picture's file name, such as `dip_denoised`.
+        noise: the law that the noise of the observation was drawn from; None where nobody knows it.
+        counted: 1 where the misfit looks at the observation and 0 elsewhere, broadcastable to it; None: everywhere.
     """
 
     def __init__(self, observation: Tensor, operator: nn.Module, misfit: nn.Module, evaluation, target: Tensor | None,
-                 answer: str, name: str):
+                 answer: str, name: str, noise=None):
         super().__init__()
         self.operator = operator
         self.measure = misfit
+        self.noise = noise
+        self.register_buffer("counted", operator.known, persistent=False)
         self.evaluation = evaluation
         self.answer = answer
         self.name = name
@@ -36,9 +40,16 @@ class Problem(nn.Module):
         height, width = operator.image_size(tuple(observation.shape[-2:])) if target is None else target.shape[-2:]
         self.image_shape = (1, observation.shape[1], height, width)
 
-    def misfit(self, image: Tensor) -> Tensor:
-        """Scalar data term between `A(image)` and the observation."""
-        return self.measure(self.operator(image), self.observation, self.operator)
+    def misfit(self, image: Tensor, corruption: Tensor | None = None) -> Tensor:
+        """Scalar data term between `A(image)` and the observation; `corruption` is what is added to A(image)."""
+        prediction = self.operator(image)
+        return self.measure(prediction if corruption is None else prediction + corruption, self.observation,
+                            self.counted)
+
+    def hold_out(self, held: Tensor) -> None:
+        """Leave the values of the observation where `held` (its shape, bool) is true out of the misfit."""
+        counted = torch.ones_like(self.observation) if self.counted is None else self.counted
+        self.counted = counted * ~held
 
     def digest(self) -> str:
         """Eight hexadecimal digits of the observation."""
@@ -64,7 +75,7 @@ def build_problem(task: DictConfig, picture: Picture, seed: int) -> Problem:
     noise = instantiate(task.noise)
     target, observation = picture.pixels, picture.pixels
     if task.given or (isinstance(operator, Identity) and isinstance(noise, NoNoise)):
-        target = None
+        target = noise = None
         if not isinstance(operator, Identity) and operator.image_size(picture.pixels.shape[-2:]) == tuple(
             picture.pixels.shape[-2:]
         ):
@@ -72,4 +83,4 @@ def build_problem(task: DictConfig, picture: Picture, seed: int) -> Problem:
     else:
         observation = noise(instantiate(task.observe)(target, operator), seed)
     return Problem(observation, operator, instantiate(task.misfit), instantiate(task.evaluation), target,
-                   task.answer, picture.name)
+                   task.answer, picture.name, noise)

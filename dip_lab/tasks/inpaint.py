@@ -18,7 +18,7 @@ class Masking(Operator):
     def __init__(self, mask: Mask):
         super().__init__()
         self.mask, self.has_hole = mask, False
-        self.register_buffer("known", torch.ones(1, 1, 1, 1), persistent=False)
+        self.known = torch.ones(1, 1, 1, 1)
 
     def prepare(self, picture: Picture, seed: int) -> None:
         """Draw or read the mask.

@@ -1,35 +1,83 @@
-"""Data terms between A(x) and y, scalars in float32 whatever the precision of the fit."""
+"""Data terms between A(x) and y: scalars from 0 on, in float32 whatever the precision of the fit."""
 
 from torch import Tensor, nn
 
-from dip_lab.checks import one_of
-from dip_lab.tasks.inpaint import Masking
-from dip_lab.tasks.operators import Operator
+from dip_lab.checks import number, one_of
 
 
-class MeanSquared(nn.Module):
-    """mean((A(x) - y)^2) over all values of the observation."""
+class Misfit(nn.Module):
+    """The mean over the observation of a law's `terms`, 0 where they agree.
 
-    def forward(self, prediction: Tensor, observation: Tensor, operator: Operator) -> Tensor:
-        """0-d float32."""
-        return (prediction.float() - observation.float()).square().mean()
+    Args:
+        over: where a share of the observation counts only (holes, held-out values), the sum is divided by the number
+            of `all` values, as published, so that the loss shrinks with the share; or of the `counted` ones.
 
-
-class MaskedMeanSquared(nn.Module):
-    """sum((known * (A(x) - y))^2) over the number of values: of `all` of them, or only of the `known` ones.
-
-    Published: all, so the effective learning rate shrinks with the known fraction (by 50 at 98 % missing).
+    Raises:
+        ValueError: `over` is something else.
     """
 
     def __init__(self, over: str):
         super().__init__()
-        one_of("task.misfit.over", over, ("all", "known"))
-        self.over = over
+        self.over = one_of("task.misfit.over", over, ("all", "counted"))
 
-    def forward(self, prediction: Tensor, observation: Tensor, operator: Masking) -> Tensor:
-        """0-d float32; what the observation has in the holes does not count."""
-        known = operator.known
-        square = ((prediction.float() - observation.float()) * known).square()
-        if self.over == "all":
-            return square.mean()
-        return square.sum() / known.expand_as(square).sum()
+    def forward(self, prediction: Tensor, observation: Tensor, counted: Tensor | None) -> Tensor:
+        """0-d float32; `counted` is 1 where the observation counts and 0 elsewhere, None: everywhere."""
+        terms = self.terms(prediction.float(), observation.float())
+        if counted is None:
+            return terms.mean()
+        total = (terms * counted).sum()
+        return total / (terms.numel() if self.over == "all" else counted.expand_as(terms).sum())
+
+    def terms(self, prediction: Tensor, observation: Tensor) -> Tensor:
+        """One value from 0 on for each value of the observation; finite even where it does not count."""
+        raise NotImplementedError
+
+
+class MeanSquared(Misfit):
+    """(A(x) - y)^2: Gaussian noise, and the published choice for everything."""
+
+    def terms(self, prediction: Tensor, observation: Tensor) -> Tensor:
+        return (prediction - observation).square()
+
+
+class MeanAbsolute(Misfit):
+    """|A(x) - y|: outliers, such as impulse noise, pull no harder than anything else."""
+
+    def terms(self, prediction: Tensor, observation: Tensor) -> Tensor:
+        return (prediction - observation).abs()
+
+
+class Huber(Misfit):
+    """Quadratic up to `delta`, linear beyond it: 2 delta |r| - delta^2, so that small residuals weigh as in the mean
+    square.
+
+    Raises:
+        ValueError: `delta` is no positive number.
+    """
+
+    def __init__(self, over: str, delta: float):
+        super().__init__(over)
+        self.delta = number("task.misfit.delta", delta, 0, above=True)
+
+    def terms(self, prediction: Tensor, observation: Tensor) -> Tensor:
+        return 2 * nn.functional.huber_loss(prediction, observation, reduction="none", delta=self.delta)
+
+
+class Poisson(Misfit):
+    """Deviance of counts, p - y + y log(y / p): the negative log-likelihood of Poisson noise less its least value.
+
+    Per photon of a white pixel, so the number of photons does not enter; `background` is added to both, which keeps
+    the gradient finite where the prediction is black.
+
+    Raises:
+        ValueError: `background` is no positive number.
+    """
+
+    def __init__(self, over: str, background: float):
+        super().__init__(over)
+        self.background = number("task.misfit.background", background, 0, above=True)
+
+    def terms(self, prediction: Tensor, observation: Tensor) -> Tensor:
+        prediction = prediction.clamp(min=0) + self.background  # a resampled prediction may be below 0
+        observation = observation.clamp(min=0) + self.background
+        return prediction - observation + observation * (observation / prediction).log()

@@ -9,7 +9,14 @@ class Operator(nn.Module):
     """A linear map A of images `(N, C, H, W)`: a new one writes `forward`, `adjoint`, and what differs below.
 
     Both take any number of channels and compute in float32 at least; `<A(x), u> == <x, A.adjoint(u)>`.
+
+    Attributes:
+        known: 1 where the observation was measured and 0 elsewhere, broadcastable to it; None: everywhere.
     """
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("known", None, persistent=False)
 
     def prepare(self, picture: Picture, seed: int) -> None:
         """Draw or read what depends on the picture (a mask, matrices). Here: nothing."""
