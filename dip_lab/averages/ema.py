@@ -1,5 +1,7 @@
 """Exponential moving average of the outputs."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -27,8 +29,8 @@ class EMA:
         self.image: Tensor | None = None
 
     @torch.no_grad()
-    def update(self, output: Tensor) -> None:
-        """Take in the output (1, C, H, W) of one iteration."""
+    def update(self, output: Tensor, iteration: int, generator: Any = None) -> None:
+        """Take in the output (1, C, H, W) of one iteration; `generator` is for averages of weights."""
         if self.image is None:
             self.image = output.detach().float().clone()
         elif self.image.device != output.device:  # a state loaded before the fit moved to its device

@@ -1,5 +1,7 @@
 """No running average."""
 
+from typing import Any
+
 from torch import Tensor
 
 
@@ -8,7 +10,7 @@ class NoAverage:
 
     image: None = None
 
-    def update(self, output: Tensor) -> None:
+    def update(self, output: Tensor, iteration: int, generator: Any = None) -> None:
         """Nothing to do."""
 
     def state_dict(self) -> dict[str, Tensor]:

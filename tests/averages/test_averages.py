@@ -15,7 +15,7 @@ def test_published_formula(decay):
     assert ema.image is None
     expected = OUTPUTS[0].double()
     for i, output in enumerate(OUTPUTS):
-        ema.update(output)
+        ema.update(output, i + 1)
         if i:
             expected = decay * expected + (1 - decay) * output.double()
         torch.testing.assert_close(ema.image.double(), expected, rtol=0, atol=1e-6)
@@ -23,9 +23,9 @@ def test_published_formula(decay):
 
 def test_updates_in_place_and_leaves_the_outputs_alone():
     ema, before = EMA(0.5), OUTPUTS[0].clone()
-    ema.update(OUTPUTS[0])
+    ema.update(OUTPUTS[0], 1)
     image = ema.image
-    ema.update(OUTPUTS[1])
+    ema.update(OUTPUTS[1], 2)
     assert ema.image is image
     assert torch.equal(OUTPUTS[0], before)
 
@@ -33,17 +33,17 @@ def test_updates_in_place_and_leaves_the_outputs_alone():
 def test_resumed_is_bit_exact_and_snapshots_go_back():
     straight, first, second = EMA(0.9), EMA(0.9), EMA(0.9)
     empty = copy.deepcopy(first.state_dict())
-    for output in OUTPUTS:
-        straight.update(output)
-    for output in OUTPUTS[:5]:
-        first.update(output)
+    for i, output in enumerate(OUTPUTS, 1):
+        straight.update(output, i)
+    for i, output in enumerate(OUTPUTS[:5], 1):
+        first.update(output, i)
     second.load_state_dict(first.state_dict())
-    for output in OUTPUTS[5:]:
-        second.update(output)
+    for i, output in enumerate(OUTPUTS[5:], 6):
+        second.update(output, i)
     assert torch.equal(second.image, straight.image)
     assert not torch.equal(first.image, straight.image)  # loading copied
     snapshot, image = copy.deepcopy(first.state_dict()), first.image
-    first.update(OUTPUTS[5])
+    first.update(OUTPUTS[5], 6)
     first.load_state_dict(snapshot)
     assert first.image is image and torch.equal(image, snapshot["image"])
     first.load_state_dict(empty)
@@ -58,6 +58,6 @@ def test_wrong_decay(decay):
 
 def test_none_has_no_image():
     average = NoAverage()
-    average.update(OUTPUTS[0])
+    average.update(OUTPUTS[0], 1)
     average.load_state_dict(average.state_dict())
     assert average.image is None and average.state_dict() == {}
