@@ -1,0 +1,79 @@
+"""What every regulariser offers, and several of them as one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Regularizer:
+    """A term that is added to the misfit, or a part of the observation that the image need not explain.
+
+    A new one writes what it needs of the methods below. `saved` names the tensors that a checkpoint must hold;
+    everything else is made again by `setup`.
+    """
+
+    saved: tuple[str, ...] = ()
+
+    def setup(self, problem: Any, seed: int) -> None:
+        """See the problem (`observation`, `image_shape`, `operator`) before the first iteration."""
+
+    def __call__(self, image: Tensor) -> Tensor | float:
+        """The term of an image (1, C, H, W), 0-d float32."""
+        return 0.0
+
+    def corruption(self) -> Tensor | None:
+        """What is added to A(image) before it is compared with the observation; None: nothing."""
+        return None
+
+    def after_step(self, image: Tensor, iteration: int) -> None:
+        """Called after each step with the step's output, detached."""
+
+    def state_dict(self) -> dict[str, Tensor | None]:
+        """The live tensors (copy them to keep them); loading them continues bit for bit."""
+        return {name: getattr(self, name) for name in self.saved}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
+        """Copy a state in, in place where the buffers exist."""
+        for name in self.saved:
+            mine, theirs = getattr(self, name), state[name]
+            if mine is not None and theirs is not None:
+                mine.copy_(theirs)
+            else:
+                setattr(self, name, None if theirs is None else theirs.clone())
+
+
+class Together(Regularizer):
+    """The sum of several, by name; none at all adds nothing."""
+
+    def __init__(self, terms: Mapping[str, Regularizer]):
+        self.terms = dict(terms)
+
+    def setup(self, problem: Any, seed: int) -> None:
+        for term in self.terms.values():
+            term.setup(problem, seed)
+
+    def __call__(self, image: Tensor) -> Tensor | float:
+        return sum(term(image) for term in self.terms.values())
+
+    def corruption(self) -> Tensor | None:
+        return added([term.corruption() for term in self.terms.values()])
+
+    def after_step(self, image: Tensor, iteration: int) -> None:
+        for term in self.terms.values():
+            term.after_step(image, iteration)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: term.state_dict() for name, term in self.terms.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for name, term in self.terms.items():
+            term.load_state_dict(state[name])
+
+
+def added(corruptions: Sequence[Tensor | None]) -> Tensor | None:
+    """The sum of those that are there, None without any."""
+    present = [corruption for corruption in corruptions if corruption is not None]
+    return sum(present[1:], present[0]) if present else None
