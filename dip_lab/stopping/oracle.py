@@ -30,10 +30,10 @@ class Oracle(StoppingRule):
         self.every = integer("stopping.every", every, 1)
         self._error = self._least = None
 
-    def setup(self, problem: Any, seed: int) -> None:
+    def setup(self, problem: Any, seed: int, generator: Any = None) -> None:
         if problem.target is None:
             raise ValueError("stopping=oracle needs the target, and this picture has none: try stopping=wmv")
-        super().setup(problem, seed)
+        super().setup(problem, seed, generator)
 
     def _allocate(self, output: Tensor, average: Tensor | None) -> None:
         super()._allocate(output, average)

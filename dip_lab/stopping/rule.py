@@ -1,9 +1,12 @@
 """What every stopping rule shares: it keeps the image it would answer with, without asking the host."""
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from dip_lab.checks import integer
 
 
 class StoppingRule:
@@ -19,6 +22,7 @@ class StoppingRule:
 
     Attributes:
         uses_target: the rule looks at the target, so its result is a bound and not a restoration.
+        changes_fit: the rule takes part in the fit, so it cannot watch another one's.
         patience: iterations without a better output that end the fit; None never ends it.
         better: what the last `observe` decided (0-d bool tensor); None before the first one.
         kept_output: copy of the output at the chosen iteration, (1, C, H, W); None before `observe`.
@@ -29,10 +33,11 @@ class StoppingRule:
     """
 
     uses_target = False
+    changes_fit = False
     patience: int | None = None
     statistic_name: str | None = None
     sentence = ""
-    saved: tuple[str, ...] = ("_chosen", "_stale", "_confirmed", "kept_output", "kept_average")
+    saved: tuple[str, ...] = ("_chosen", "_stale", "_confirmed", "_stopped", "kept_output", "kept_average")
 
     def __init__(self) -> None:
         self.observations = 0
@@ -40,12 +45,17 @@ class StoppingRule:
         self._chosen: Tensor | None = None
         self._stale: Tensor | None = None
         self._confirmed: Tensor | None = None
+        self._stopped: Tensor | None = None
         self.kept_output: Tensor | None = None
         self.kept_average: Tensor | None = None
         self._allocated_for: tuple | None = None
 
-    def setup(self, problem: Any, seed: int) -> None:
-        """Tell the rule what is restored: `problem` has `.target` (None if unknown) and `.image_shape`."""
+    def setup(self, problem: Any, seed: int, generator: Any = None) -> None:
+        """Tell the rule what is restored, before the fit: a `Problem`, and what makes the images where one does.
+
+        Raises:
+            ValueError: the rule does not work with this problem or generator.
+        """
         self.problem, self.seed = problem, seed
 
     @torch.no_grad()
@@ -65,6 +75,7 @@ class StoppingRule:
         if average is not None:
             torch.where(better, average, self.kept_average, out=self.kept_average)
         if self.patience is not None:
+            torch.where(self._confirmed, self._stopped, self._now, out=self._stopped)
             self._confirmed.logical_or_(self._stale >= self.patience)
         self.observations += 1
 
@@ -87,6 +98,7 @@ class StoppingRule:
             self._chosen = torch.full_like(self._now, -1)
             self._stale = torch.zeros_like(self._now)
             self._confirmed = torch.zeros_like(self._yes)
+            self._stopped = torch.zeros_like(self._now)
             self.kept_output = torch.zeros_like(output)
         if average is not None and self.kept_average is None:
             self.kept_average = torch.zeros_like(average)
@@ -97,6 +109,11 @@ class StoppingRule:
     def stop(self) -> bool:
         """The choice is confirmed: more iterations change nothing."""
         return self._confirmed is not None and bool(self._confirmed)
+
+    @property
+    def stopped_iteration(self) -> int | None:
+        """The iteration at which the choice was confirmed; None as long as it is not."""
+        return int(self._stopped) if self.stop else None
 
     @property
     def reason(self) -> str:
@@ -140,6 +157,59 @@ class StoppingRule:
             else:
                 setattr(self, name, None if theirs is None else theirs.clone())
                 self._allocated_for = None
+
+
+class Minimum(StoppingRule):
+    """A rule that answers with the first patience-confirmed minimum of a statistic; a new one writes `_measure`.
+
+    Args:
+        patience: iterations without a strict decrease that confirm a minimum. At least 1.
+        min_start: no candidate before this iteration.
+
+    Raises:
+        ValueError: `patience` or `min_start` is not a whole number or too small.
+    """
+
+    saved = (*StoppingRule.saved, "_value", "_best")
+
+    def __init__(self, patience: int, min_start: int) -> None:
+        super().__init__()
+        self.patience = integer("stopping.patience", patience, 1)
+        self.min_start = integer("stopping.min_start", min_start, 0)
+        words = self.statistic_name.replace("_", " ")
+        self.sentence = f"{words} has not fallen for {patience} iterations"
+        self._value = self._best = None
+
+    def _allocate(self, output: Tensor, average: Tensor | None) -> None:
+        super()._allocate(output, average)
+        if self._value is None:
+            self._value = torch.full((), math.nan, dtype=torch.float64, device=output.device)
+            self._best = torch.full_like(self._value, math.inf)
+
+    def _better(self, iteration: int, output: Tensor, average: Tensor | None) -> Tensor:
+        measured = self._measure(iteration, output, average)
+        if measured is None or iteration < self.min_start:
+            return self._yes
+        if not measured:
+            return ~self._yes
+        better = self._value < self._best
+        torch.where(better, self._value, self._best, out=self._best)
+        return better
+
+    def _measure(self, iteration: int, output: Tensor, average: Tensor | None) -> bool | None:
+        """Write the statistic into `_value` (0-d float64): True; False: not looked at now; None: not known yet."""
+        raise NotImplementedError
+
+    @property
+    def statistic(self) -> float | None:
+        return finite_or_none(self._value)
+
+    @property
+    def why_may_stop(self) -> str:
+        name = type(self).__module__.rsplit(".", 1)[-1]
+        if finite_or_none(self._best) is None:
+            return f"{name} from {self.min_start}"
+        return f"{name} {float(self._value):.1e}, {self.stale}/{self.patience}"
 
 
 def finite_or_none(value: Tensor | None) -> float | None:

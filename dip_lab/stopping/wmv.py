@@ -5,10 +5,10 @@ from torch import Tensor
 
 from dip_lab.checks import integer
 from dip_lab.randomness import generator_of
-from dip_lab.stopping.rule import StoppingRule, finite_or_none
+from dip_lab.stopping.rule import Minimum
 
 
-class WMV(StoppingRule):
+class WMV(Minimum):
     """Answers with the output at the first patience-confirmed minimum of the windowed variance.
 
     Outputs change quickly while the image forms and again while the noise is fitted; in between, near the
@@ -30,16 +30,13 @@ class WMV(StoppingRule):
     """
 
     statistic_name = "windowed_variance"
-    saved = (*StoppingRule.saved, "_ring", "_sum", "_squares", "_value", "_best")
+    saved = (*Minimum.saved, "_ring", "_sum", "_squares")
 
     def __init__(self, window: int, patience: int, min_start: int, pixels: int | None) -> None:
-        super().__init__()
+        super().__init__(patience, min_start)
         self.window = integer("stopping.window", window, 2)
-        self.patience = integer("stopping.patience", patience, 1)
-        self.min_start = integer("stopping.min_start", min_start, 0)
         self.pixels = None if pixels is None else integer("stopping.pixels", pixels, 1)
-        self.sentence = f"windowed variance has not fallen for {patience} iterations"
-        self._ring = self._sum = self._squares = self._value = self._best = None
+        self._ring = self._sum = self._squares = None
 
     def _allocate(self, output: Tensor, average: Tensor | None) -> None:
         super()._allocate(output, average)
@@ -56,19 +53,13 @@ class WMV(StoppingRule):
             self._ring = torch.zeros(self.window, watched, dtype=torch.float32, device=device)
             self._sum = torch.zeros_like(self._wide)
             self._squares = torch.zeros((), dtype=torch.float64, device=device)
-            self._value = torch.full_like(self._squares, float("nan"))
-            self._best = torch.full_like(self._squares, float("inf"))
 
-    def _better(self, iteration: int, output: Tensor, average: Tensor | None) -> Tensor:
+    def _measure(self, iteration: int, output: Tensor, average: Tensor | None) -> bool | None:
         self._slide(output)
-        full = self.observations + 1 >= self.window
-        if full:
-            self._update_value()
-        if not full or iteration < self.min_start:
-            return self._yes
-        better = self._value < self._best
-        torch.where(better, self._value, self._best, out=self._best)
-        return better
+        if self.observations + 1 < self.window:
+            return None
+        self._update_value()
+        return True
 
     def _slide(self, output: Tensor) -> None:
         """Put the watched values in the ring's oldest slot (zeros until it is full) and update the sums."""
@@ -86,13 +77,3 @@ class WMV(StoppingRule):
         squared_means = self._wide.sum().div_(self.window)
         torch.sub(self._squares, squared_means, out=self._value)
         self._value.div_(self.window * len(self._index)).clamp_(min=0)
-
-    @property
-    def statistic(self) -> float | None:
-        return finite_or_none(self._value)
-
-    @property
-    def why_may_stop(self) -> str:
-        if finite_or_none(self._best) is None:
-            return f"wmv from {self.min_start}"
-        return f"wmv {float(self._value):.1e}, {self.stale}/{self.patience}"

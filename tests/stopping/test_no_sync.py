@@ -8,8 +8,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dip_lab.averages.ema import EMA
 from dip_lab.averages.none import NoAverage
+from dip_lab.averages.posterior import Posterior
+from dip_lab.averages.window import Window
 from dip_lab.latents.meshgrid import Meshgrid
 from dip_lab.latents.noise import Noise
+from dip_lab.stopping.emv import EMV
 from dip_lab.stopping.fixed import Fixed
 from dip_lab.stopping.oracle import Oracle
 from dip_lab.stopping.wmv import WMV
@@ -42,6 +45,7 @@ def test_the_watch_sees_a_synchronisation_and_an_allocation():
 
 
 RULES = {
+    "emv": lambda: EMV(forget=0.1, patience=5, min_start=6),
     "fixed": Fixed,
     "wmv": lambda: WMV(window=4, patience=5, min_start=6, pixels=100),
     "wmv-all": lambda: WMV(window=4, patience=5, min_start=0, pixels=None),
@@ -49,17 +53,21 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("average", [EMA(0.9), NoAverage()], ids=["ema", "none"])
+AVERAGES = {"ema": lambda: EMA(0.9), "none": NoAverage, "posterior": lambda: Posterior(3, 2),
+            "window": lambda: Window(4)}
+
+
+@pytest.mark.parametrize("average", AVERAGES)
 @pytest.mark.parametrize("rule", RULES)
 def test_observe(rule, average):
-    rule = RULES[rule]()
+    rule, average = RULES[rule](), AVERAGES[average]()
     rule.setup(SimpleNamespace(target=torch.rand(SHAPE), image_shape=SHAPE), seed=0)
     outputs = [torch.rand(SHAPE) for _ in range(20)]
-    average.update(outputs[0])
+    average.update(outputs[0], 0)
     rule.observe(0, outputs[0], average.image)
     with Watch():
         for iteration, output in enumerate(outputs[1:], 1):
-            average.update(output)
+            average.update(output, iteration)
             rule.observe(iteration, output, average.image)
     assert rule.observations == 20
 
@@ -85,7 +93,7 @@ def test_cuda_reports_no_synchronisation(rule):
     try:
         for iteration, output in enumerate(outputs):
             latent(iteration)
-            average.update(output)
+            average.update(output, iteration)
             rule.observe(iteration, output, average.image)
             torch.cuda.set_sync_debug_mode("error")
     finally:

@@ -1,0 +1,62 @@
+"""Early stopping on observed values that the fit does not see."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dip_lab.checks import integer, number
+from dip_lab.randomness import generator_of
+from dip_lab.stopping.rule import Minimum
+
+
+class Holdout(Minimum):
+    """Answers with the image that predicts the held-out values best, in the mean square.
+
+    A random `share` of the observed values is left out of the misfit. Their noise is independent of what was fitted, so
+    the mean square of A(x) - y there is that of the error plus a constant, whatever the noise. It needs noise that
+    is independent from value to value (not that of a JPEG or of a demosaicked photo). For super-resolution
+    the values are those of the small picture. The price is the share of the data. This is cross-validation; for
+    denoising, the same idea is Noise2Self, https://arxiv.org/abs/1901.11365
+
+    Args:
+        share: of the observed values, in (0, 0.5].
+        every: iterations between looks.
+        patience: iterations without a strict decrease that confirm a minimum. At least 1.
+        min_start: no candidate before this iteration.
+
+    Raises:
+        ValueError: an argument is out of its range; in `setup`, the picture is too small for the share.
+    """
+
+    changes_fit = True
+    statistic_name = "held_out_error"
+
+    def __init__(self, share: float, every: int, patience: int, min_start: int) -> None:
+        super().__init__(patience, min_start)
+        self.share = number("stopping.share", share, 0, 0.5, above=True)
+        self.every = integer("stopping.every", every, 1)
+
+    def setup(self, problem: Any, seed: int, generator: Any = None) -> None:
+        super().setup(problem, seed, generator)
+        observation = problem.observation
+        held = torch.rand(observation.shape, generator=generator_of(seed, "holdout")) < self.share
+        if problem.counted is not None:
+            held &= problem.counted.expand_as(observation) > 0
+        if not held.any():
+            raise ValueError(f"stopping.share={self.share}: no value is held out of so few: give a larger share")
+        self.held = held
+        problem.hold_out(held)
+
+    def _allocate(self, output: Tensor, average: Tensor | None) -> None:
+        super()._allocate(output, average)
+        self._index = self.held.flatten().nonzero().flatten().to(output.device)
+        self._wanted = torch.take(self.problem.observation.to(output.device), self._index)
+
+    def _measure(self, iteration: int, output: Tensor, average: Tensor | None) -> bool | None:
+        if iteration % self.every:
+            return False if self.observations else None
+        prediction = self.problem.operator(output if average is None else average)
+        error = torch.take(prediction, self._index).sub_(self._wanted).square_()
+        self._value.copy_(error.mean())
+        return True

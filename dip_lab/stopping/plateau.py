@@ -1,0 +1,45 @@
+"""The usual early stopping on the loss: a baseline, for the loss of an untrained network keeps falling."""
+
+import torch
+from torch import Tensor
+
+from dip_lab.checks import number
+from dip_lab.stopping.rule import Minimum
+
+
+class Plateau(Minimum):
+    """Answers with the last output that lowered the misfit by a share of it; stops when none did for `patience`.
+
+    The misfit is that of the outputs, smoothed over some 2 / (1 - smoothing) of them: jitter makes it restless.
+
+    Args:
+        least: smallest relative decrease that counts, in [0, 1).
+        smoothing: weight of the past in the moving average of the misfit, in [0, 1).
+        patience: iterations without such a decrease that end the fit. At least 1.
+        min_start: no candidate before this iteration.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    statistic_name = "misfit"
+    saved = (*Minimum.saved, "_smooth")
+
+    def __init__(self, least: float, smoothing: float, patience: int, min_start: int) -> None:
+        super().__init__(patience, min_start)
+        self.least = number("stopping.least", least, 0, 1, below=True)
+        self.smoothing = number("stopping.smoothing", smoothing, 0, 1, below=True)
+        self._smooth = None
+
+    def _allocate(self, output: Tensor, average: Tensor | None) -> None:
+        super()._allocate(output, average)
+        if self._smooth is None:
+            self._smooth = torch.zeros_like(self._value)
+
+    def _measure(self, iteration: int, output: Tensor, average: Tensor | None) -> bool | None:
+        weight = 1 - self.smoothing if self.observations else 1.0
+        self._smooth.lerp_(self.problem.misfit(output).double(), weight)
+        # Only a decrease by the share counts: otherwise the statistic stays at its best.
+        falls = self._smooth < self._best * (1 - self.least)
+        torch.where(falls, self._smooth, self._best, out=self._value)
+        return True

@@ -1,0 +1,91 @@
+"""Early stopping by Stein's unbiased risk estimate (SURE), for Gaussian and Poisson noise."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dip_lab.checks import integer, number
+from dip_lab.latents.image import ImageLatent
+from dip_lab.randomness import generator_of
+from dip_lab.stopping.noise_level import law_of
+from dip_lab.stopping.rule import Minimum
+from dip_lab.tasks.denoise import Identity
+from dip_lab.tasks.noise import Gaussian, Poisson
+
+
+class Sure(Minimum):
+    """Answers with the output of least estimated risk; ends when the estimate falls below 0, where it is none.
+
+    With the observation as the network's input (`latent=image`), f is a function of y and its risk for the weights of
+    the moment is mean (f(y) - y)^2 - s^2 + 2 s^2 div f / N, with the divergence from one random probe b: mean of
+    b (f(y + step b) - f(y)) / step. The weights have seen y too, which it leaves out: once they fit the noise by
+    themselves the estimate becomes negative.
+    Rethinking Deep Image Prior for Denoising, https://arxiv.org/abs/2108.12841
+
+    Two more passes through the network at each look.
+
+    Args:
+        step: length of the probe's step; published 0.01 for Gaussian, 0.001 for Poisson noise.
+        sigma: auto (the task's own noise law, estimated for a given observation), estimate, or a standard deviation in
+            8-bit units.
+        smoothing: weight of the past in the moving average of the estimate, in [0, 1).
+        every: iterations between looks.
+        patience: iterations without a strict decrease that confirm a minimum. At least 1.
+        min_start: no candidate before this iteration.
+
+    Raises:
+        ValueError: an argument is out of its range; in `setup`: the latent is not the observation, the task is not
+            denoising, the noise is of another law.
+    """
+
+    statistic_name = "estimated_risk"
+    saved = (*Minimum.saved, "_smooth")
+
+    def __init__(self, step: float, sigma: str | float, smoothing: float, every: int, patience: int,
+                 min_start: int) -> None:
+        super().__init__(patience, min_start)
+        self.step = number("stopping.step", step, 0, above=True)
+        self.sigma = sigma
+        self.smoothing = number("stopping.smoothing", smoothing, 0, 1, below=True)
+        self.every = integer("stopping.every", every, 1)
+        self._smooth = None
+
+    def setup(self, problem: Any, seed: int, generator: Any = None) -> None:
+        super().setup(problem, seed, generator)
+        latent = getattr(generator, "latent", None)
+        if not isinstance(latent, ImageLatent) or latent.path is not None or latent.noise is not None:
+            raise ValueError("stopping=sure needs the observation as the network's input: add latent=image")
+        if not isinstance(problem.operator, Identity):
+            raise ValueError("stopping=sure works for denoising only: try stopping=wmv")
+        self.law = law_of(problem, self.sigma, "sure")
+        if not isinstance(self.law, Gaussian | Poisson):
+            raise ValueError("stopping=sure knows Gaussian and Poisson noise only: try stopping=wmv")
+        self.generator = generator
+
+    def _allocate(self, output: Tensor, average: Tensor | None) -> None:
+        super()._allocate(output, average)
+        if self._smooth is None:
+            self._smooth = torch.zeros_like(self._value)
+
+    def _measure(self, iteration: int, output: Tensor, average: Tensor | None) -> bool | None:
+        if iteration % self.every and self.observations:
+            return False
+        y = self.problem.observation
+        probe = torch.empty(y.shape, device=y.device)
+        probe.normal_(generator=generator_of(self.seed, "sure", iteration, y.device))
+        image, moved = self.generator.probed(self.step * probe)
+        slope = probe * (moved - image) / self.step
+        noise = 2 * self._variance(y) * slope - self._variance(y)
+        risk = ((image - y).square() + noise).mean(dtype=torch.float64)
+        self._smooth.lerp_(risk, 1 - self.smoothing if self.observations else 1.0)
+        self._value.copy_(self._smooth)
+        return True
+
+    def _variance(self, y: Tensor) -> Tensor | float:
+        return self.law.std**2 if isinstance(self.law, Gaussian) else y / self.law.photons
+
+    def _better(self, iteration: int, output: Tensor, average: Tensor | None) -> Tensor:
+        # A negative risk is no risk: what comes after it is not a candidate.
+        better = super()._better(iteration, output, average)
+        return better & ~(self._value < 0)
