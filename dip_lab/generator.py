@@ -1,10 +1,13 @@
 """iteration -> image: the latent, the network, and the padding between them and the picture's size."""
 
 import math
+from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dip_lab.checks import integer
 from dip_lab.speed import autocast_dtype
 
 
@@ -20,15 +23,27 @@ class Generator(nn.Module):
         latent: latent with `prepare(height, width, seed)`.
         size: (height, width) of the image.
         precision: auto, bf16 or float32: arithmetic inside the network; the image is float32 always.
+        coarse_to_fine: `factor` and `iterations`: the first so many images are made at 1 / factor of the size, of every
+            factor-th value of the latent, and enlarged bilinearly; the weights go on from there.
+
+    Raises:
+        ValueError: `coarse_to_fine` is out of its range, or the latent is small already.
     """
 
-    def __init__(self, net: nn.Module, latent: nn.Module, size: tuple[int, int], precision: str, seed: int):
+    def __init__(self, net: nn.Module, latent: nn.Module, size: tuple[int, int], precision: str, seed: int,
+                 coarse_to_fine: Mapping[str, int]):
         super().__init__()
+        self.factor = integer("coarse_to_fine.factor", coarse_to_fine["factor"], 1)
+        self.coarse_iterations = integer("coarse_to_fine.iterations", coarse_to_fine["iterations"], 0)
+        if self.factor > 1 and latent.kind == "coarse":
+            raise ValueError(f"coarse_to_fine.factor={self.factor}: this network's latent is small already: leave it 1")
         self.net = net
         self.latent = latent
         self.size = size
         self.precision = precision
-        padded = [math.ceil(max(side, net.min_size) / net.stride) * net.stride for side in size]
+        unit = net.stride * self.factor
+        padded = [math.ceil(max(side, net.min_size * self.factor) / unit) * unit for side in size]
+        self.padded = tuple(padded)
         self.top, self.left = ((p - side) // 2 for p, side in zip(padded, size, strict=True))
         upscale = getattr(net, "upscale", 1)
         latent.prepare(*(side // upscale for side in padded), seed)
@@ -37,8 +52,41 @@ class Generator(nn.Module):
     def forward(self, iteration: int | None = None) -> Tensor:
         """The image of one iteration, `(1, C, H, W)` float32 in [0, 1]; None: of the latent without jitter."""
         z = self.latent(iteration)
+        if self.factor == 1 or iteration is None or iteration > self.coarse_iterations:
+            return self._image_of(z)
+        small = z[..., :: self.factor, :: self.factor].contiguous(memory_format=torch.channels_last)
+        return self._image_of(small)
+
+    def _image_of(self, z: Tensor) -> Tensor:
         dtype = autocast_dtype(self.precision, z.device.type)
         with torch.autocast(z.device.type, dtype=dtype, enabled=dtype is not None):
             image = self.net(z)
+        image = image.float()
+        if len(image) > 1:  # a latent with several noisy copies
+            image = image.mean(0, keepdim=True)
+        if image.shape[-2:] != self.padded:
+            image = F.interpolate(image, self.padded, mode="bilinear")
+        return self._crop(image)
+
+    @torch.no_grad()
+    def probed(self, change: Tensor) -> tuple[Tensor, Tensor]:
+        """The images of z without jitter and of z + `change` (of the image's size), with the fit left as it was."""
+        moved = self.latent.z.clone()
+        self._crop(moved).add_(change)
+        before = [buffer.clone() for buffer in self.net.buffers()]  # batch norm's running averages
+        images = self._image_of(self.latent.z), self._image_of(moved)
+        for buffer, value in zip(self.net.buffers(), before, strict=True):
+            buffer.copy_(value)
+        return images
+
+    def penalty(self, image: Tensor) -> Tensor | float:
+        """What the latent adds to the loss of this image; 0 for most."""
+        return self.latent.penalty(image, self._crop)
+
+    def after_step(self, image: Tensor, iteration: int) -> None:
+        """Show the latent the step's output, detached: some are updated by it."""
+        self.latent.after_step(image, iteration)
+
+    def _crop(self, padded: Tensor) -> Tensor:
         height, width = self.size
-        return image[..., self.top : self.top + height, self.left : self.left + width].float()
+        return padded[..., self.top : self.top + height, self.left : self.left + width]

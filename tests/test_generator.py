@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from dip_lab.compose import compose
 from dip_lab.experiment import build_generator
 from dip_lab.images import Picture
 from dip_lab.problem import build_problem
@@ -91,3 +92,40 @@ def test_global_random_state_is_neither_read_nor_touched(build, fit_tiny):
         return generator(1), restoration.image
 
     assert all(map(torch.equal, run(0), run(1)))
+
+
+COARSE = ("coarse_to_fine.factor=2", "coarse_to_fine.iterations=3", "latent.jitter=0")
+
+
+def test_the_first_iterations_are_coarse(build):
+    generator, plain = build(*COARSE, height=33, width=47), build("latent.jitter=0", height=33, width=47)
+    seen = []
+    generator.net.register_forward_pre_hook(lambda net, z: seen.append(z[0]))
+    with torch.no_grad():
+        for iteration in (1, 3, 4, None):
+            assert generator(iteration).shape == (1, 3, 33, 47)
+    full = generator.latent.z
+    assert [z.shape[-2:] == full.shape[-2:] for z in seen] == [False, False, True, True]
+    assert torch.equal(seen[0], full[..., ::2, ::2])
+    assert all(side % (2 * generator.net.stride) == 0 for side in full.shape[-2:])
+    assert plain.latent.z.shape[-1] <= full.shape[-1]
+
+
+def test_a_small_latent_has_nothing_coarser(build):
+    cfg = compose(["net=deep_decoder", "coarse_to_fine.factor=2"])
+    with pytest.raises(ValueError, match=r"coarse_to_fine\.factor=2: this network's latent is small already"):
+        build_generator(cfg, build_problem(cfg.task, picture(24, 20, 3), 0))
+    with pytest.raises(ValueError, match=r"coarse_to_fine\.factor=0"):
+        build("coarse_to_fine.factor=0")
+
+
+def test_a_probe_leaves_the_fit_as_it_was(build):
+    generator = build("latent=image")
+    with torch.no_grad():
+        generator(1)
+    before = {key: value.clone() for key, value in generator.state_dict().items()}
+    change = torch.zeros(1, 3, 24, 20)
+    change[..., 5, 7] = 0.5
+    image, moved = generator.probed(change)
+    assert image.shape == moved.shape == (1, 3, 24, 20) and not torch.equal(image, moved)
+    assert all(torch.equal(before[key], value) for key, value in generator.state_dict().items())

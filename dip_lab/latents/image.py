@@ -47,11 +47,18 @@ class ImageLatent(Latent):
         self.depth = self.guide.shape[1] + (self.noise.depth if self.noise else 0)
 
     def _fixed(self, height: int, width: int, seed: int) -> Tensor:
-        sides = zip((height, width), self.guide.shape[-2:], strict=True)
-        pads = [((padded - side) // 2, padded - side - (padded - side) // 2) for padded, side in sides]
-        # NumPy's mirror may be wider than the picture, torch's may not.
-        z = torch.from_numpy(np.pad(self.guide.numpy(), [(0, 0), (0, 0), *pads], mode="symmetric"))
+        z = mirrored(self.guide, height, width)
         if self.noise is None:
             return z
         self.noise.prepare(height, width, seed)
         return torch.cat((z, self.noise.z), 1)
+
+
+def mirrored(image: Tensor, height: int, width: int) -> Tensor:
+    """The image in the middle of a larger frame, mirrored beyond its edges."""
+    sides = zip((height, width), image.shape[-2:], strict=True)
+    pads = [((padded - side) // 2, padded - side - (padded - side) // 2) for padded, side in sides]
+    # NumPy's mirror may be wider than the picture, torch's may not.
+    rows, columns = (torch.from_numpy(np.pad(np.arange(side), pad, mode="symmetric"))
+                     for side, pad in zip(image.shape[-2:], pads, strict=True))
+    return image[..., rows, :][..., columns]

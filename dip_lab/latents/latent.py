@@ -1,5 +1,6 @@
 """What every latent shares: a fixed input z, and a fresh small noise on top of it at each iteration."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -65,6 +66,13 @@ class Latent(nn.Module):
         if self._jittered is None or not _alike(self._jittered, self.z):
             self._jittered = torch.empty_like(self.z)
         return torch.add(self.z, self._draw(iteration), alpha=self.jitter, out=self._jittered)
+
+    def penalty(self, image: Tensor, crop: Callable[[Tensor], Tensor]) -> Tensor | float:
+        """A term of the loss for a latent that is fitted; `crop` takes the margin around the image off a tensor."""
+        return 0.0
+
+    def after_step(self, image: Tensor, iteration: int) -> None:
+        """Update z by the step's output (1, C, H, W), detached, for a latent that follows it."""
 
     def _draw(self, iteration: int) -> Tensor:
         """N(0, 1) of z's size, into a buffer that the next call overwrites."""
