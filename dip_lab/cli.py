@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from dip_lab import runs, sweep
 from dip_lab.catalogue import GROUPS, config_folder, help_text
-from dip_lab.compose import compose, without_hydra
+from dip_lab.compose import compose, expand_shadow, without_hydra
 from dip_lab.data.listing import pictures_in
 from dip_lab.runs import one_line
 
@@ -94,7 +94,7 @@ def _say(summary: dict[str, Any], path: Path) -> None:
 
 def _record_failure(cfg: DictConfig, folder: Path, error: Exception) -> None:
     """Say in result.json that the cell failed, unless there is no room even for that."""
-    choices = {key: HydraConfig.get().runtime.choices[key] for key in GROUPS[:8]}
+    choices = runs.chosen_options(cfg, HydraConfig.get().runtime.choices)
     known = {**choices, "picture": runs.picture_name(cfg), "seed": cfg.seed}
     try:
         runs.write_json(folder / runs.RESULT, {**known, "status": "failed", "error": one_line(error)})
@@ -177,7 +177,7 @@ def main() -> int:
     try:
         # Flags first: argparse, in Hydra, understands overrides on one side of `-m` only.
         arguments = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
-        sys.argv[1:] = map(quote_path, expand_folder(arguments))
+        sys.argv[1:] = map(quote_path, expand_folder(expand_shadow(arguments)))
         job()
     except MISTAKES as error:
         if FULL_ERROR:

@@ -5,11 +5,14 @@ import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from dip_lab.callbacks.curves import COLUMNS, Curves
@@ -24,16 +27,20 @@ from dip_lab.latents.compatible import check_latent
 from dip_lab.loggers.images import log_image
 from dip_lab.module import DeepImagePrior, Iterations
 from dip_lab.nets.weights import initialise, load_weights, save_weights
+from dip_lab.optimizers.weight_noise import WeightNoise
 from dip_lab.problem import Problem, build_problem
 from dip_lab.randomness import seed_of
-from dip_lab.results.conclude import conclude
+from dip_lab.regularizers.regularizer import Together
+from dip_lab.results.conclude import conclude, together
 from dip_lab.results.history import History
 from dip_lab.results.restoration import Restoration
 from dip_lab.runs import config_hash
 from dip_lab.speed import autocast_dtype
 
 log = logging.getLogger(__name__)
-NOT_OF_THE_NETWORK = ("lr", "init", "init_from")  # the optimiser's (${net.lr}), and what `build_net` reads itself
+# Keys of a group that its option does not take: run.yaml has them for all options, and they are read here.
+COMMON = {"net": ("lr", "init", "init_from"), "optimizer": ("schedule", "clip", "weight_noise"),
+          "stopping": ("shadow",), "average": ("seeds",)}
 
 
 def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, picture: Picture | None = None,
@@ -52,14 +59,32 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
     """
     check(cfg)
     picture = picture or instantiate(cfg.data).load()
-    problem = build_problem(cfg.task, picture, cfg.seed)
-    generator = build_generator(cfg, problem)
-    module = DeepImagePrior(generator, problem, instantiate(cfg.regularizer), instantiate(cfg.average),
-                            instantiate(cfg.optimizer))
-    rule = instantiate(cfg.stopping)
-    rule.setup(problem, cfg.seed)
+    members = []
+    with tracker(cfg) as loggers, quiet():
+        for number in range(cfg.average.seeds):
+            problem = build_problem(cfg.task, picture, cfg.seed)  # the same observation for each member
+            member = OmegaConf.merge(cfg, {"seed": cfg.seed + number})
+            place = folder / f"seed{member.seed}" if folder and number else folder
+            members.append(fit_once(member, choices, place, problem, loggers if number == 0 else [], callbacks))
+            if members[-1].summary["status"] != "done":
+                break
+            if number:
+                members[-1].save(place)
+        restoration = members[0] if cfg.average.seeds == 1 else together(members, problem, config_hash(cfg))
+        if folder:
+            restoration.save(folder)
+        report(loggers, restoration)
+    return restoration
 
-    stopping, interrupt = Stopping(rule), Interrupt()
+
+def fit_once(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, problem: Problem,
+             loggers: Sequence[Logger], callbacks: Sequence[pl.Callback]) -> Restoration:
+    """One fit of one network; all but the restoration's own files are written."""
+    module = build_module(cfg, problem)
+    rule, shadow = option(cfg, "stopping"), {name: instantiate(node) for name, node in cfg.stopping.shadow.items()}
+    stopping, interrupt = Stopping(rule, shadow), Interrupt()
+    for each in (rule, *shadow.values()):
+        each.setup(problem, cfg.seed, module.generator)
     guard, checkpoint, progress = (instantiate(cfg.callbacks[key]) for key in ("guard", "checkpoint", "progress"))
     guard.stopping = checkpoint.stopping = progress.stopping = stopping
     checkpoint.guard, checkpoint.experiment = guard, f"{config_hash(cfg)}-{problem.digest()}"
@@ -70,30 +95,36 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
     curves = Curves(history, cfg.log_every, stopping, lambda: checkpoint.fitted_seconds)
     snapshots = [Snapshots(folder / "snapshots", cfg.log_every_image)] if folder else []
 
-    with tracker(cfg) as loggers, quiet():
-        trainer = instantiate(
-            cfg.trainer, logger=loggers, max_steps=max(0, cfg.iterations - start), max_epochs=-1, log_every_n_steps=1,
-            enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
-            # The order matters: the rule looks first, so that the guard's snapshot holds what it saw.
-            callbacks=[stopping, guard, curves, *snapshots, checkpoint, interrupt, progress, *callbacks],
-        )
-        with interrupt:
-            trainer.fit(module, Iterations(start + 1))
-        if folder and interrupt.signal and checkpoint.iteration and not guard.broken_at_end:
-            checkpoint.save(trainer, module)  # before the answer's weights, if it has its own, replace the fit's
-        restoration = conclude(cfg, choices, module, stopping, guard, checkpoint, history,
-                               device=trainer.strategy.root_device, interrupted=interrupt.name)
-        if folder:
-            save_weights(generator.net, folder)
-            restoration.save(folder)
-        log_image(loggers, "restoration", restoration.image, checkpoint.iteration)
-        for logger in loggers:
-            if hasattr(logger, "summarize"):
-                try:
-                    logger.summarize(restoration.summary)
-                except Exception as error:  # the files are written: a tracker that fails costs nothing
-                    log.warning("%s did not take the summary: %s", type(logger).__name__, error)
+    trainer = instantiate(
+        cfg.trainer, logger=list(loggers), max_steps=max(0, cfg.iterations - start), max_epochs=-1,
+        log_every_n_steps=1, gradient_clip_val=cfg.optimizer.clip,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+        # The order matters: the rule looks first, so that the guard's snapshot holds what it saw.
+        callbacks=[stopping, guard, curves, *snapshots, checkpoint, interrupt, progress, *callbacks],
+    )
+    with interrupt:
+        trainer.fit(module, Iterations(start + 1))
+    if folder and interrupt.signal and checkpoint.iteration and not guard.broken_at_end:
+        checkpoint.save(trainer, module)  # before the answer's weights, if it has its own, replace the fit's
+    restoration = conclude(cfg, choices, module, stopping, guard, checkpoint, history,
+                           device=trainer.strategy.root_device, interrupted=interrupt.name)
+    if folder:
+        save_weights(module.generator.net, folder)
     return restoration
+
+
+def report(loggers: Sequence[Logger], restoration: Restoration) -> None:
+    """Give the trackers the picture, the table of the stopping rules and the summary."""
+    log_image(loggers, "restoration", restoration.image, restoration.summary["iterations"])
+    rows = [asdict(verdict) for verdict in restoration.verdicts]
+    for logger in loggers:
+        try:
+            if hasattr(logger, "log_table") and rows:
+                logger.log_table("stopping", columns=list(rows[0]), data=[list(row.values()) for row in rows])
+            if hasattr(logger, "summarize"):
+                logger.summarize(restoration.summary)
+        except Exception as error:  # the files are written: a tracker that fails costs nothing
+            log.warning("%s did not take the summary: %s", type(logger).__name__, error)
 
 
 def check(cfg: DictConfig) -> None:
@@ -101,6 +132,9 @@ def check(cfg: DictConfig) -> None:
     for key in ("iterations", "log_every", "log_every_image"):
         integer(key, cfg[key], 1)
     integer("seed", cfg.seed)
+    integer("average.seeds", cfg.average.seeds, 1)
+    if cfg.optimizer.clip is not None:
+        number("optimizer.clip", cfg.optimizer.clip, 0, above=True)
     if "lr" in cfg.optimizer:
         number("optimizer.lr", cfg.optimizer.lr, 0, above=True)
     devices = cfg.trainer.devices
@@ -109,21 +143,35 @@ def check(cfg: DictConfig) -> None:
     autocast_dtype(cfg.precision, "cpu")
 
 
+def option(cfg: DictConfig, group: str, **extra: Any) -> Any:
+    """The object that a group's option names, built of that option's own keys."""
+    own = {key: value for key, value in cfg[group].items() if key not in COMMON[group]}
+    return instantiate(OmegaConf.create(own), **extra)
+
+
+def build_module(cfg: DictConfig, problem: Problem) -> DeepImagePrior:
+    """The method, ready to be fitted to a problem."""
+    regularizer = Together({name: instantiate(node) for name, node in cfg.regularizer.items()})
+    regularizer.setup(problem, cfg.seed)
+    return DeepImagePrior(build_generator(cfg, problem), problem, regularizer, option(cfg, "average"),
+                          option(cfg, "optimizer"), instantiate(cfg.optimizer.schedule),
+                          WeightNoise(cfg.optimizer.weight_noise, cfg.seed))
+
+
 def build_generator(cfg: DictConfig, problem: Problem) -> Generator:
     """The network behind its latent."""
     latent = instantiate(cfg.latent)
     latent.setup(problem)
     net = build_net(cfg, latent.depth, problem.image_shape[1])
     check_latent(net, latent)
-    return Generator(net, latent, problem.image_shape[-2:], cfg.precision, cfg.seed)
+    return Generator(net, latent, problem.image_shape[-2:], cfg.precision, cfg.seed, cfg.coarse_to_fine)
 
 
 def build_net(cfg: DictConfig, in_channels: int, out_channels: int) -> nn.Module:
     """The network of `cfg.net` alone; its random weights leave torch's own generator as it was."""
-    settings = {key: value for key, value in cfg.net.items() if key not in NOT_OF_THE_NETWORK}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(cfg.seed, "weights"))
-        net = instantiate(OmegaConf.create(settings), in_channels=in_channels, out_channels=out_channels)
+        net = option(cfg, "net", in_channels=in_channels, out_channels=out_channels)
         initialise(net, cfg.net.init)
     if cfg.net.init_from is not None:
         load_weights(net, Path(os.path.expanduser(str(cfg.net.init_from))))

@@ -6,11 +6,14 @@ Ulyanov, Vedaldi, Lempitsky, Deep Image Prior, CVPR 2018, https://arxiv.org/abs/
 from collections.abc import Callable, Iterator
 
 import pytorch_lightning as pl
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from dip_lab.generator import Generator
+from dip_lab.optimizers.weight_noise import WeightNoise
 from dip_lab.problem import Problem
+from dip_lab.regularizers.regularizer import Regularizer
 
 
 class DeepImagePrior(pl.LightningModule):
@@ -20,33 +23,51 @@ class DeepImagePrior(pl.LightningModule):
     `average` has seen the output. Stopping, logging and checkpoints are callbacks.
     """
 
-    def __init__(self, generator: Generator, problem: Problem, regularizer: nn.Module, average,
-                 optimizer: Callable[..., Optimizer]):
+    def __init__(self, generator: Generator, problem: Problem, regularizer: Regularizer, average,
+                 optimizer: Callable[..., Optimizer], schedule: Callable[[int], float], weight_noise: WeightNoise):
         super().__init__()
         self.generator = generator
         self.problem = problem
         self.regularizer = regularizer
         self.average = average
         self.optimizer = optimizer
+        self.schedule = schedule
+        self.weight_noise = weight_noise
+        self.iteration = 0
         self.output: Tensor | None = None
         self.loss: Tensor | None = None
 
+    def on_train_batch_start(self, iteration: int, batch_idx: int) -> None:
+        self.iteration = iteration
+
     def training_step(self, iteration: int, batch_idx: int) -> Tensor:
         image = self.generator(iteration)
-        loss = self.problem.misfit(image) + self.regularizer(image)
+        loss = self.problem.misfit(image, self.regularizer.corruption()) + self.regularizer(image)
+        loss = loss + self.generator.penalty(image)
         self.output, self.loss = image.detach(), loss.detach()
         return loss
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer, optimizer_closure=None) -> None:
+        factor = self.schedule(self.iteration)
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
         optimizer.step(closure=optimizer_closure)  # an optimiser such as L-BFGS calls training_step several times
-        self.average.update(self.output)
+        with torch.no_grad():
+            self.weight_noise(self.generator.net, self.iteration)
+            self.regularizer.after_step(self.output, self.iteration)
+            self.generator.after_step(self.output, self.iteration)
+            self.average.update(self.output, self.iteration, self.generator)
 
     def configure_optimizers(self) -> Optimizer:
         latent = list(self.generator.latent.parameters())  # a learned one has a learning rate of its own
         if not latent:
-            return self.optimizer(self.parameters())
-        weights = {"params": list(self.generator.net.parameters())}
-        return self.optimizer([weights, {"params": latent, "lr": self.generator.latent.lr}])
+            optimizer = self.optimizer(self.parameters())
+        else:
+            weights = {"params": list(self.generator.net.parameters())}
+            optimizer = self.optimizer([weights, {"params": latent, "lr": self.generator.latent.lr}])
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]  # the schedule's factor is of this one; the guard halves it
+        return optimizer
 
 
 class Iterations:

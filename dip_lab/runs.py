@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,12 @@ def _digest(file: Path) -> str:
 def picture_name(cfg: DictConfig) -> str:
     """The picture's name as far as the config says it."""
     return Path(str(cfg.data.get("name") or cfg.data.get("path") or "picture")).stem
+
+
+def chosen_options(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
+    """The option of each group that an experiment is made of; of regularisers there may be several: tv+edge."""
+    groups = ("task", "net", "latent", "optimizer", "stopping", "average", "data")
+    return {**{group: choices[group] for group in groups}, "regularizer": "+".join(cfg.regularizer) or "none"}
 
 
 def cell_name(cfg: DictConfig, choices: DictConfig) -> str:

@@ -9,6 +9,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from dip_lab.results.stopping_table import as_markdown as as_table
+from dip_lab.results.stopping_table import cases_of
 from dip_lab.runs import read_result, write_atomic
 
 COLUMNS = ("task", "net", "picture", "seed", "status", "psnr", "ssim", "psnr_hole", "psnr_y", "psnr_peak",
@@ -34,6 +36,7 @@ class SweepSummary(Callback):
             write_atomic(group / "summary.md", as_markdown(rows).encode())
             print_table(rows)
             draw_curves(group)
+            compare_rules(group)
         counts = {word: sum(status == word for status, _ in ended) for word in ("done", "skipped", "failed")}
         print(", ".join(f"{number} {word}" for word, number in counts.items()), "->",
               ", ".join(str(group / "summary.md") for group in groups))
@@ -46,6 +49,15 @@ def draw_curves(group: Path) -> None:
     curves = curves_of(group)
     if curves:
         write_atomic(group / "curves.png", comparison_png(curves))
+
+
+def compare_rules(group: Path) -> None:
+    """stopping.md of a group's folder: all stopping rules; nothing unless there are several, and a target."""
+    cases = cases_of(group)
+    if len({rule for case in cases for rule in case.choices}) > 1:
+        text = as_table(cases)
+        write_atomic(group / "stopping.md", text.encode())
+        print(text)
 
 
 def summary_rows(group: Path) -> list[dict[str, Any]]:

@@ -59,14 +59,13 @@ def measure(net: str, size: int, device: str, precision: str, steps: int) -> Cos
 
 def bare_step(cfg: Any, size: int, device: str) -> tuple[Any, Callable[[int], None]]:
     """The generator of a config for a random RGB picture, and what makes its step at an iteration."""
-    from dip_lab.experiment import build_generator
+    from dip_lab.experiment import build_generator, option
     from dip_lab.images import Picture
-    from dip_lab.instantiate import instantiate
     from dip_lab.problem import build_problem
 
     problem = build_problem(cfg.task, Picture("random", random_pixels(size)), cfg.seed).to(device)
     generator = build_generator(cfg, problem).to(device)
-    optimizer = instantiate(cfg.optimizer)(generator.parameters())
+    optimizer = option(cfg, "optimizer")(generator.parameters())
 
     def step(iteration: int) -> None:
         optimizer.zero_grad()

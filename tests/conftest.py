@@ -2,6 +2,7 @@ import copy
 import functools
 import logging
 import os
+import re
 import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the workers of pytest-xdist share the cores
@@ -18,8 +19,8 @@ from dip_lab.results.restoration import Restoration
 
 TINY = ("data.size=16", "net.width=4", "net.depth=2", "iterations=60", "log_every=5", "log_every_image=20",
         "logger=none", "device=cpu", "precision=float32", "callbacks.checkpoint.seconds=0",
-        "callbacks.guard.every=10", "stopping.window=10", "stopping.patience=15", "stopping.min_start=10")
-OTHER_RULES = ("stopping=fixed", "stopping=oracle")
+        "callbacks.guard.every=10", "stopping=wmv", "stopping.window=10", "stopping.patience=15",
+        "stopping.min_start=10")
 
 
 @pytest.fixture
@@ -44,8 +45,8 @@ def compose_tiny(one_thread):
 
 @functools.cache
 def composed(overrides):
-    other = set(OTHER_RULES) & set(overrides)
-    base = [override for override in TINY if not (other and override.startswith("stopping."))]
+    other = any(re.match(r"stopping=(?!wmv)|optimizer=sgld", override) for override in overrides)
+    base = [override for override in TINY if not (other and override.startswith("stopping"))]
     return compose([*base, *overrides])
 
 

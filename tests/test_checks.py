@@ -80,7 +80,9 @@ def test_callbacks_name_their_key(build, key, value):
 
 def config(**values):
     keys = {"iterations": 1, "log_every": 1, "log_every_image": 1, "seed": -1, "precision": "float32"}
-    return OmegaConf.create({**keys, "trainer": {"devices": 1}, "optimizer": {"lr": 0.1}, **values})
+    groups = {"trainer": {"devices": 1}, "optimizer": {"lr": 0.1}, "average": {"seeds": 1}, **values}
+    groups["optimizer"] = {"clip": None, **groups["optimizer"]}
+    return OmegaConf.create({**keys, **groups})
 
 
 @pytest.mark.parametrize("key", ["iterations", "log_every", "log_every_image", "seed"])
@@ -94,6 +96,12 @@ def test_the_experiment_wants_whole_numbers(key, value):
 def test_the_experiment_wants_a_step_above_0(lr):
     with refused(f"optimizer.lr={lr}: give a number above 0"):
         check(config(optimizer={"lr": lr}))
+
+
+@pytest.mark.parametrize(("group", "key", "value"), [("optimizer", "clip", 0), ("average", "seeds", 0)])
+def test_what_every_option_of_a_group_has(group, key, value):
+    with pytest.raises(ValueError, match=rf"^{group}\.{key}={value}: give a "):
+        check(config(**{group: {key: value}}))
 
 
 def test_the_experiment_takes_an_optimizer_without_lr():

@@ -24,11 +24,13 @@ NEEDS = {
     "task/mask=file": ["task.mask.path={tmp}/holes.png"],
     "optimizer=lbfgs": ["latent.jitter=0"],
     "latent=coarse": ["net=deep_decoder"],
+    "stopping=sure": ["latent=image"],
     "data=sample": ["data.size=24"],
     "data=file": ["data.path={tmp}/pictures/one.png", "data.size=16"],
     "data=folder": ["data.path={tmp}/pictures"],
 }
-HOSTS = {"noise": "denoise", "mask": "inpaint", "kernel": "super_resolution", "observe": "super_resolution"}
+HOSTS = {"noise": "denoise", "mask": "inpaint", "kernel": "super_resolution", "observe": "super_resolution",
+         "misfit": "denoise"}
 KEYS = set(
     "task net latent optimizer stopping regularizer data seed status error iterations chosen_iteration stop_reason "
     "psnr ssim psnr_y psnr_output psnr_average psnr_last psnr_peak peak_iteration psnr_observed seconds "
@@ -44,6 +46,9 @@ def options(group: str) -> list[str]:
 def cases() -> list[list[str]]:
     groups = [group for group in PACKAGES if group not in ("logger", "experiment")]  # loggers: tests/loggers
     found = [[f"{group}={option}"] for group in groups for option in options(group)]
+    found += [[f"optimizer/schedule={option}"] for option in options("optimizer/schedule")]
+    found += [["regularizer=[tv,edge]"]]
+    found += [["regularizer=red", f"regularizer/red/denoiser={o}"] for o in options("regularizer/red/denoiser")]
     for folder in sorted(path for path in (CONFIGS / "task").iterdir() if path.is_dir()):
         found += [[f"task={HOSTS[folder.name]}", f"task/{folder.name}={o}"] for o in options(f"task/{folder.name}")]
     return found

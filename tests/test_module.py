@@ -4,9 +4,9 @@ import pytorch_lightning as pl
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dip_lab.experiment import build_generator
+from dip_lab.experiment import build_generator, build_module, option
 from dip_lab.instantiate import instantiate
-from dip_lab.module import DeepImagePrior, Iterations
+from dip_lab.module import Iterations
 from dip_lab.problem import build_problem
 
 
@@ -20,9 +20,8 @@ class Losses(pl.Callback):
         self.module = module
 
 
-def parts(cfg):
-    problem = build_problem(cfg.task, instantiate(cfg.data).load(), cfg.seed)
-    return build_generator(cfg, problem), problem
+def problem_of(cfg):
+    return build_problem(cfg.task, instantiate(cfg.data).load(), cfg.seed)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
@@ -33,9 +32,10 @@ def test_the_fit_is_the_plain_loop_bit_for_bit(task, optimizer, compose_tiny, fi
     fit_tiny(*options, callbacks=[seen])
 
     cfg, _ = compose_tiny(*options)
-    generator, problem = parts(cfg)
-    regularizer = instantiate(cfg.regularizer)
-    step = instantiate(cfg.optimizer)(generator.parameters())
+    problem = problem_of(cfg)
+    generator = build_generator(cfg, problem)
+    regularizer = instantiate(cfg.regularizer.tv)
+    step = option(cfg, "optimizer")(generator.parameters())
     average = None
     for iteration in range(1, 6):
         image = generator(iteration)
@@ -64,15 +64,12 @@ class NoHostSync(TorchDispatchMode):
 @pytest.mark.parametrize("task", ["denoise", "inpaint", "super_resolution"])
 def test_a_step_does_not_wait_for_the_device(task, average, compose_tiny):
     cfg, _ = compose_tiny(f"task={task}", f"average={average}", "regularizer=tv")
-    generator, problem = parts(cfg)
-    module = DeepImagePrior(generator, problem, instantiate(cfg.regularizer), instantiate(cfg.average),
-                            instantiate(cfg.optimizer))
+    module = build_module(cfg, problem_of(cfg))
     optimizer = module.configure_optimizers()
-
 
     def step(iteration):
         module.training_step(iteration, 0).backward()
-        module.average.update(module.output)
+        module.average.update(module.output, iteration)
 
     step(1)
     optimizer.step()
@@ -85,9 +82,8 @@ def test_a_step_does_not_wait_for_the_device(task, average, compose_tiny):
 
 def test_the_output_is_detached_and_the_loss_is_the_misfit(compose_tiny):
     cfg, _ = compose_tiny()
-    generator, problem = parts(cfg)
-    module = DeepImagePrior(generator, problem, instantiate(cfg.regularizer), instantiate(cfg.average),
-                            instantiate(cfg.optimizer))
+    problem = problem_of(cfg)
+    module = build_module(cfg, problem)
     loss = module.training_step(1, 0)
     assert loss.requires_grad and not module.loss.requires_grad and not module.output.requires_grad
     assert module.output.shape == problem.image_shape

@@ -93,7 +93,7 @@ class Guard(pl.Callback):
         # Without jitter the same steps from the same state would end in the same collapse: take smaller ones.
         again = sum(event["back_to"] == self.snapshot_iteration for event in self.events)
         for group in trainer.optimizers[0].param_groups:
-            group["lr"] *= 0.5**again
+            group["initial_lr"] *= 0.5**again
         log.warning("guard: iteration %d: %s; back to iteration %d (event %d of %d)", iteration, what,
                     self.snapshot_iteration, len(self.events), self.max_events)
         if len(self.events) >= self.max_events:

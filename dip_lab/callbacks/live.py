@@ -30,7 +30,7 @@ class LiveCurve(pl.Callback):
             return
         from IPython.display import Image, display
 
-        picture = Image(figure_png(curves_figure(history, f"iteration {iteration}", None, None), dpi=70))
+        picture = Image(figure_png(curves_figure(history, f"iteration {iteration}", None, None, {}), dpi=70))
         if self._handle is None:
             self._handle = display(picture, display_id=True)
         else:

@@ -13,6 +13,7 @@ def parts_of(trainer: pl.Trainer, module: pl.LightningModule, stopping) -> dict[
         "generator": module.generator,
         "optimizer": trainer.optimizers[0],
         "average": module.average,
+        "regularizer": module.regularizer,
         "stopping": stopping,
     }
 

@@ -1,22 +1,37 @@
-"""Drives the stopping rule: shows it every output, ends the fit when it says so, and has the answer."""
+"""Drives the stopping rules: shows them every output, ends the fit when the obeyed one says so, and has the answer."""
+
+from collections.abc import Mapping
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from dip_lab.stopping.rule import StoppingRule
+
 POLL = 10  # iterations between two questions to the rule: asking makes the host wait for the device
 
 
 class Stopping(pl.Callback):
-    """Attributes: `reason`, why the fit ended; None while it runs, or when the iterations ran out."""
+    """The obeyed `rule`, and the `shadow` rules by name, which see the same outputs and end nothing.
 
-    def __init__(self, rule):
-        self.rule = rule
+    Attributes:
+        reason: why the fit ended; None while it runs, or when the iterations ran out.
+
+    Raises:
+        ValueError: a shadow rule would change the fit.
+    """
+
+    def __init__(self, rule: StoppingRule, shadow: Mapping[str, StoppingRule]):
+        for name, other in shadow.items():
+            if other.changes_fit:
+                raise ValueError(f"stopping.shadow: {name} changes the fit and cannot watch: use stopping={name}")
+        self.rule, self.shadow = rule, shadow
         self.reason: str | None = None
         self.kept_weights: list[Tensor] | None = None
 
     def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
-        self.rule.observe(iteration, module.output, module.average.image)
+        for rule in (self.rule, *self.shadow.values()):
+            rule.observe(iteration, module.output, module.average.image)
         if module.average.image is None:
             self._keep_weights(module)
         if iteration % POLL == 0 and self.rule.stop:
@@ -44,8 +59,15 @@ class Stopping(pl.Callback):
         return module.generator(None), chosen
 
     def state_dict(self) -> dict:
-        return {"rule": self.rule.state_dict(), "kept_weights": self.kept_weights, "reason": self.reason}
+        return {
+            "rule": self.rule.state_dict(),
+            "shadow": {name: rule.state_dict() for name, rule in self.shadow.items()},
+            "kept_weights": self.kept_weights,
+            "reason": self.reason,
+        }
 
     def load_state_dict(self, state: dict) -> None:
         self.rule.load_state_dict(state["rule"])
+        for name, rule in self.shadow.items():
+            rule.load_state_dict(state["shadow"][name])
         self.kept_weights, self.reason = state["kept_weights"], state["reason"]

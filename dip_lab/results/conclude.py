@@ -1,7 +1,8 @@
 """From a finished fit to its restoration and summary."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -11,12 +12,13 @@ from torch import Tensor
 
 from dip_lab.generator import Generator
 from dip_lab.module import DeepImagePrior
+from dip_lab.problem import Problem
 from dip_lab.results.history import History
 from dip_lab.results.restoration import Restoration
-from dip_lab.runs import config_hash
+from dip_lab.results.verdicts import verdicts
+from dip_lab.runs import chosen_options, config_hash
 from dip_lab.speed import autocast_dtype, peak_memory_mb
-
-GROUPS = ("task", "net", "latent", "optimizer", "stopping", "average", "regularizer", "data")
+from dip_lab.stopping.rule import StoppingRule
 
 
 @torch.no_grad()
@@ -30,15 +32,20 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
     image = image.cpu()
     scores = problem.scores(image)
     curve = "psnr" if module.average.image is None else "psnr_average"
-    peak = history.peak(curve)
-    if "psnr" in scores and (peak is None or scores["psnr"] > peak[0]):
-        peak = scores["psnr"], chosen or iterations
+    rules = {choices["stopping"]: rule, **stopping.shadow}
+    psnrs = {name: _psnr(problem, _answer_of(watcher)) for name, watcher in rules.items()}
+    psnrs[choices["stopping"]] = scores.get("psnr")
+    peaks = [history.peak(curve), (scores.get("psnr"), chosen or iterations)]
+    peaks += [(psnrs[name], watcher.chosen_iteration) for name, watcher in stopping.shadow.items()]
+    peak = max((p for p in peaks if p and p[0] is not None), key=lambda p: p[0], default=None)
     stop_reason = guard.reason or stopping.reason or "iterations used up"
     if interrupted:
         stop_reason = f"interrupted by {interrupted}"
     summary: dict[str, Any] = {
-        **{key: choices[key] for key in GROUPS},
+        **chosen_options(cfg, choices),
+        "noise": choices["task/noise"],
         "picture": problem.name,
+        "observation": problem.digest(),
         "seed": cfg.seed,
         "status": "interrupted" if interrupted else "done",
         "error": None,
@@ -66,7 +73,48 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
     }
     pictures = {} if problem.target is None else {"target": problem.target}
     pictures |= {"observed": problem.baseline(), "latent": _latent_picture(module.generator)}
-    return Restoration(image, summary, history, pictures, problem.answer)
+    deviation = getattr(module.average, "deviation", None)
+    if deviation is not None:
+        deviation = deviation.cpu()
+        pictures["uncertainty"] = deviation
+        summary |= uncertainty(deviation)
+    rows = verdicts(rules, psnrs, cfg.iterations, peak[0] if peak else None) if chosen else []
+    return Restoration(image, summary, history, pictures, problem.answer, rows)
+
+
+def together(members: Sequence[Restoration], problem: Problem, config_hash: str) -> Restoration:
+    """The mean of fits that differ in their seed, and how much they differ; the curves are those of the first."""
+    first = members[0]
+    images = torch.cat([member.image for member in members])
+    image = images.mean(0, keepdim=True)
+    scores = problem.scores(image)
+    keys = ("seed", "psnr", "chosen_iteration", "iterations", "seconds", "status")
+    summary = {
+        **first.summary,
+        **{key: scores.get(key) for key in ("psnr", "ssim", "psnr_y", "psnr_hole")},
+        "members": [{key: member.summary[key] for key in keys} for member in members],
+        "status": members[-1].summary["status"],
+        "stop_reason": members[-1].summary["stop_reason"],
+        "seconds": round(sum(member.summary["seconds"] for member in members), 3),
+        "config_hash": config_hash,
+    }
+    if "psnr" in scores:
+        summary["psnr_peak"] = max(scores["psnr"], first.summary["psnr_peak"])
+    pictures = first.pictures
+    if len(members) > 1:
+        deviation = images.std(0, keepdim=True)
+        pictures = {**pictures, "uncertainty": deviation}
+        summary |= uncertainty(deviation)
+    return replace(first, image=image, summary=summary, pictures=pictures)
+
+
+def uncertainty(deviation: Tensor) -> dict[str, float]:
+    """Mean and largest of the per-pixel standard deviations, for the summary."""
+    return {"uncertainty_mean": float(deviation.mean()), "uncertainty_max": float(deviation.max())}
+
+
+def _answer_of(rule: StoppingRule) -> Tensor | None:
+    return rule.kept_output if rule.kept_average is None else rule.kept_average
 
 
 def _psnr(problem, image: Tensor | None) -> float | None:

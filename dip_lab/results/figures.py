@@ -1,6 +1,7 @@
 """The plots of one fit: its curves, and the panel that puts the pictures side by side."""
 
 import math
+from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -9,8 +10,12 @@ from dip_lab.images import to_uint8
 from dip_lab.results.history import History
 
 
-def curves_figure(history: History, title: str, chosen: int | None, peak: int | None) -> Figure:
-    """Loss (left, logarithmic) and PSNR (right) against the iteration, with the chosen iteration and the peak."""
+def curves_figure(history: History, title: str, chosen: int | None, peak: int | None,
+                  shadow: Mapping[str, int]) -> Figure:
+    """Loss (left, logarithmic) and PSNR (right) against the iteration, with the chosen iteration and the peak.
+
+    `shadow` is what other stopping rules chose: {rule: iteration}, each a short mark with its name.
+    """
     figure = Figure(figsize=(9, 4.8), layout="constrained")
     axis = figure.subplots()
     iterations = history.column("iteration")
@@ -32,6 +37,11 @@ def curves_figure(history: History, title: str, chosen: int | None, peak: int | 
         lines.append(axis.axvline(chosen, color="tab:green", lw=1, label=f"chosen: {chosen}"))
     if peak:
         lines.append(axis.axvline(peak, color="tab:red", lw=1, ls=":", label=f"peak (needs the target): {peak}"))
+    for row, (rule, iteration) in enumerate(sorted(shadow.items(), key=lambda item: item[1])):
+        if iteration > 0:  # names at different heights: rules often agree
+            axis.axvline(iteration, color="0.6", lw=0.8, ls="--")
+            axis.annotate(f" {rule}", (iteration, 0.98 - 0.05 * (row % 8)), xycoords=("data", "axes fraction"),
+                          fontsize="x-small", va="top")
     figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), fontsize="small", frameon=False)
     return figure
 

@@ -15,6 +15,7 @@ from dip_lab.images import encode_png, to_uint8
 from dip_lab.results.figures import curves_figure, panel_figure
 from dip_lab.results.history import History
 from dip_lab.results.png import figure_png
+from dip_lab.results.verdicts import STOPPING, Verdict, as_csv
 from dip_lab.runs import RESULT, write_atomic, write_json
 
 
@@ -26,8 +27,10 @@ class Restoration:
         image: `(1, C, H, W)` float32 in [0, 1], on the CPU.
         summary: what `result.json` holds: scores, chosen iteration, why it stopped, settings.
         history: the curves, one row each `log_every` iterations.
-        pictures: the target (if there is one), the observation at the image's size, the latent's first channel.
+        pictures: the target (if there is one), the observation at the image's size, the latent's first channel, the
+            standard deviation of each value (of a sampler, or of several seeds).
         answer: stem of the picture's file name, such as `dip_denoised`.
+        verdicts: what the obeyed stopping rule and those in its shadow chose.
     """
 
     image: Tensor
@@ -35,6 +38,7 @@ class Restoration:
     history: History
     pictures: dict[str, Tensor]
     answer: str
+    verdicts: list[Verdict]
 
     def numpy(self) -> np.ndarray:
         """`(H, W)` or `(H, W, C)` float32 in [0, 1]."""
@@ -52,7 +56,8 @@ class Restoration:
         """PNG of loss and PSNR against the iteration."""
         summary = self.summary
         title = f"{summary['task']} · {summary['net']} · stopped: {summary['stop_reason']}"
-        return figure_png(curves_figure(self.history, title, summary["chosen_iteration"], summary["peak_iteration"]))
+        return figure_png(curves_figure(self.history, title, summary["chosen_iteration"], summary["peak_iteration"],
+                                       {verdict.rule: verdict.chosen_iteration for verdict in self.verdicts[1:]}))
 
     def save(self, folder: Path) -> None:
         """Write pictures and plots, and the summary last: a folder with a summary is complete."""
@@ -60,7 +65,8 @@ class Restoration:
         write_atomic(folder / f"{self.answer}_curves.png", self.curves())
         write_atomic(folder / f"{self.answer}_panel.png", self.panel())
         for name, picture in self.pictures.items():
-            write_atomic(folder / f"{name}.png", encode_png(picture))
+            write_atomic(folder / f"{name}.png", encode_png(_shown(name, picture)))
+        write_atomic(folder / STOPPING, as_csv(self.verdicts).encode())
         write_json(folder / RESULT, self.summary)
 
     def __repr__(self) -> str:
@@ -75,11 +81,20 @@ class Restoration:
         return f"<div><p>{html.escape(repr(self))}</p>{drawn}</div>"
 
     def _captioned(self) -> list[tuple[str, Tensor]]:
-        captions = {"target": "target", "observed": f"observation\n{self._scores('psnr_observed')}", "latent": "latent"}
-        pictures = [(captions[name], picture) for name, picture in self.pictures.items()]
+        captions = {"target": "target", "observed": f"observation\n{self._scores('psnr_observed')}", "latent": "latent",
+                    "uncertainty": f"uncertainty\nwhite: {self.summary.get('uncertainty_max', 0):.3f}"}
+        pictures = [(captions[name], _shown(name, picture)) for name, picture in self.pictures.items()]
         return [*pictures, (f"restoration\n{self._scores('psnr', 'ssim')}", self.image)]
 
     def _scores(self, *keys: str) -> str:
         units = {"psnr": "{:.2f} dB", "psnr_observed": "{:.2f} dB", "ssim": "SSIM {:.3f}"}
         values = [(key, self.summary.get(key)) for key in keys]
         return ", ".join(units[k].format(v) for k, v in values if v is not None and math.isfinite(v))
+
+
+def _shown(name: str, picture: Tensor) -> Tensor:
+    """A picture as it is; of the standard deviations the mean over the channels, white at the largest."""
+    if name != "uncertainty":
+        return picture
+    deviation = picture.mean(1, keepdim=True)
+    return deviation / deviation.max().clamp_min(1e-12)

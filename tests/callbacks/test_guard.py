@@ -57,7 +57,7 @@ def tensors(tree):
 
 
 def assert_equal(state, other):
-    assert set(state) == set(other) == {"generator", "optimizer", "average", "stopping"}
+    assert set(state) == set(other) == {"generator", "optimizer", "average", "regularizer", "stopping"}
     torch.testing.assert_close(tensors(state), tensors(other), rtol=0, atol=0, equal_nan=True)
 
 
@@ -215,7 +215,7 @@ def test_each_return_to_the_same_snapshot_halves_the_step_again(fit_tiny):
 
     class Rates(pl.Callback):
         def on_train_batch_start(self, trainer, module, iteration, batch_idx):
-            rates[iteration] = trainer.optimizers[0].param_groups[0]["lr"]
+            rates[iteration] = trainer.optimizers[0].param_groups[0]["initial_lr"]
 
     fit_tiny("iterations=60", "stopping=fixed", callbacks=[Break("loss", 25, 35, 55), Rates()])
     assert rates[30] == 0.01  # broken at 25, seen at 30

@@ -9,9 +9,8 @@ import skimage.data
 import torch
 
 from dip_lab.compose import compose
-from dip_lab.experiment import build_generator
+from dip_lab.experiment import build_generator, option
 from dip_lab.images import Picture, as_picture, resize_to
-from dip_lab.instantiate import instantiate
 from dip_lab.problem import build_problem
 
 NETS = sorted(path.stem for path in (Path(__file__).parents[2] / "configs" / "net").glob("*.yaml"))
@@ -27,7 +26,7 @@ def build(net: str, picture: Picture, *overrides: str):
     cfg = composed(net, *overrides)
     problem = build_problem(cfg.task, picture, cfg.seed)
     generator = build_generator(cfg, problem)
-    return problem, generator, instantiate(cfg.optimizer)(generator.parameters())
+    return problem, generator, option(cfg, "optimizer")(generator.parameters())
 
 
 def random_picture(height: int, width: int, channels: int) -> Picture:

@@ -23,7 +23,7 @@ def legend(figure):
 
 
 def test_curves_mark_the_chosen_iteration_and_the_peak():
-    figure = curves_figure(history(), "a title", 20, 30)
+    figure = curves_figure(history(), "a title", 20, 30, {"emv": 15})
     assert legend(figure) == ["loss", "PSNR of the output", "PSNR of the average", "chosen: 20",
                               "peak (needs the target): 30"]
     left, right = figure.axes
@@ -32,21 +32,21 @@ def test_curves_mark_the_chosen_iteration_and_the_peak():
 
 
 def test_without_a_target_there_is_one_axis():
-    figure = curves_figure(history(target=False), "a title", 20, None)
+    figure = curves_figure(history(target=False), "a title", 20, None, {})
     assert legend(figure) == ["loss", "chosen: 20"]
     assert len(figure.axes) == 1
 
 
 @pytest.mark.parametrize("loss", [0.5, 0.0, math.nan])
 def test_curves_are_a_png(loss):
-    figure = curves_figure(history(loss=loss), "t · 25 % <x> $y", 20, 30)
+    figure = curves_figure(history(loss=loss), "t · 25 % <x> $y", 20, 30, {})
     image = Image.open(io.BytesIO(figure_png(figure, dpi=50)))
     image.load()
     assert image.format == "PNG" and image.width == 50 * figure.get_figwidth()
 
 
 def test_curves_of_nothing_yet():
-    assert figure_png(curves_figure(History(["iteration", "loss"], None), "t", None, None)).startswith(b"\x89PNG")
+    assert figure_png(curves_figure(History(["iteration", "loss"], None), "t", None, None, {})).startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -12,10 +12,10 @@ from PIL import Image
 from dip_lab.callbacks.state import clone
 from dip_lab.images import Picture
 
-KEYS = """task net latent optimizer stopping average regularizer data picture seed status error iterations
-    chosen_iteration stop_reason oracle psnr ssim psnr_y psnr_hole psnr_output psnr_average psnr_last psnr_peak
-    peak_iteration psnr_observed guard_events seconds seconds_per_iteration peak_memory_mb device precision parameters
-    config_hash versions""".split()
+KEYS = """task net latent optimizer stopping average data regularizer noise picture observation seed status error
+    iterations chosen_iteration stop_reason oracle psnr ssim psnr_y psnr_hole psnr_output psnr_average psnr_last
+    psnr_peak peak_iteration psnr_observed guard_events seconds seconds_per_iteration peak_memory_mb device precision
+    parameters config_hash versions""".split()
 
 
 def given(channels=3, height=13, width=17):
@@ -58,7 +58,8 @@ def test_files_and_summary(fit_tiny, tmp_path):
     restoration = fit_tiny("iterations=40", folder=tmp_path)
     files = sorted(path.name for path in tmp_path.iterdir())
     assert files == ["checkpoints", "dip_denoised.png", "dip_denoised_curves.png", "dip_denoised_panel.png",
-                     "history.csv", "latent.png", "observed.png", "result.json", "snapshots", "target.png"]
+                     "history.csv", "latent.png", "observed.png", "result.json", "snapshots", "stopping.csv",
+                     "target.png"]
     assert sorted(path.name for path in (tmp_path / "snapshots").iterdir()) == ["000020.png", "000040.png"]
     for path in tmp_path.glob("*.png"):
         with Image.open(path) as image:

@@ -1,0 +1,63 @@
+"""What each stopping rule of a fit would have answered: the rows of stopping.csv."""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dip_lab.stopping.rule import StoppingRule  # imports torch, which the tables of a sweep do without
+
+STOPPING = "stopping.csv"  # in a run's folder
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One rule's choice; None where there is no target, or where the rule never stopped.
+
+    Attributes:
+        obeyed: this rule ended the fit; the others watched.
+        chosen_iteration: whose image it answers with.
+        stopped_iteration: when it was sure.
+        psnr: of its answer (the average where there is one), in dB.
+        gap: dB below the peak of the run.
+        saved: iterations of the run's limit that obeying it saves.
+    """
+
+    rule: str
+    obeyed: bool
+    chosen_iteration: int
+    stopped_iteration: int | None
+    psnr: float | None
+    gap: float | None
+    saved: int
+
+
+def verdicts(rules: Mapping[str, "StoppingRule"], scores: Mapping[str, float | None], iterations: int,
+             peak: float | None) -> list[Verdict]:
+    """One for each rule, the obeyed one first; `iterations` is the most that the run could have taken."""
+    rows = []
+    for number, (name, rule) in enumerate(rules.items()):
+        psnr, stopped = scores[name], rule.stopped_iteration
+        gap = None if psnr is None or peak is None else peak - psnr
+        saved = 0 if stopped is None else iterations - stopped
+        rows.append(Verdict(name, number == 0, rule.chosen_iteration, stopped, psnr, gap, saved))
+    return rows
+
+
+def as_csv(rows: list[Verdict]) -> str:
+    """Numbers in full, empty fields for what is not known."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Verdict)], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: "" if value is None else value for key, value in asdict(row).items()})
+    return text.getvalue()
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a stopping.csv as text."""
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))

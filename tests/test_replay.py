@@ -1,0 +1,88 @@
+"""scripts/replay.py: every rule over recorded pictures."""
+
+import csv
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dip_lab.images import encode_png
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("DIP_LAB_DATA", ROOT.parent / "shared" / "data"))
+SCRIPT = ROOT / "scripts" / "replay.py"
+
+
+@pytest.fixture
+def replay(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    spec = importlib.util.spec_from_file_location("replay", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with torch.no_grad():
+        yield module
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """40 pictures that come nearer to the target until the 20th and then turn to noise."""
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(1, 3, 16, 18, generator=generator)
+    (tmp_path / "target.png").write_bytes(encode_png(target))
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for i in range(40):
+        noise = torch.randn(target.shape, generator=generator)
+        image = target + (0.02 + 0.02 * abs(i - 20)) * noise
+        (folder / f"{10 * i:06d}.png").write_bytes(encode_png(image.clamp(0, 1)))
+    return folder
+
+
+def table(path):
+    with open(path, newline="") as file:
+        return {row["rule"]: row for row in csv.DictReader(file)}
+
+
+def test_every_rule_is_replayed(replay, frames, capsys):
+    replay.main([str(frames), "--target", str(frames.parent / "target.png"), "--csv", str(frames.parent / "t.csv"),
+                 "wmv.window=3", "wmv.patience=100", "wmv.min_start=0", "oracle.every=10", "emv.forget=0.5"])
+    text = capsys.readouterr().out
+    assert "holdout: left out: stopping=holdout changes the fit" in text and "sure: left out" in text
+    assert "40 pictures, iterations 0 to 390; peak" in text and "at 200 (needs the target)" in text
+    rows = table(frames.parent / "t.csv")
+    assert rows.keys() == {"discrepancy", "emv", "fixed", "oracle", "plateau", "self_validation", "wmv"}
+    assert rows["oracle"]["chosen_iteration"] == "200" and float(rows["oracle"]["gap"]) == 0
+    assert abs(int(rows["wmv"]["chosen_iteration"]) - 200) <= 30 and rows["wmv"]["stopped_iteration"]
+    assert rows["fixed"]["chosen_iteration"] == "390"
+
+
+def test_without_a_target(replay, frames, capsys):
+    replay.main([str(frames), "--observation", str(frames / "000390.png"), "wmv.window=3"])
+    text = capsys.readouterr().out
+    assert "oracle: left out" in text and "dB" not in text and "wmv " in text
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["{0}", "--target", "{0}/000000.png", "nothing.here=3"], "nothing.here"),
+    (["{0}/..", "--target", "{0}/000000.png"], "no pictures whose names are iterations"),
+    (["{0}", "--target", "missing.png"], "missing.png"),
+])
+def test_mistakes_are_one_line(arguments, message, frames):
+    done = subprocess.run([sys.executable, str(SCRIPT), *(a.format(frames) for a in arguments)], capture_output=True,
+                          text=True)
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not (DATA / "paper/trajectory_f16").is_dir(), reason="needs the published frames, DIP_LAB_DATA")
+def test_the_published_f16_run(replay, tmp_path, capsys):
+    replay.main([str(DATA / "paper/trajectory_f16"), "--target", str(DATA / "denoise9/F16.png"), "--observation",
+                 str(DATA / "paper/denoise25/F16_noisy.png"), "--csv", str(tmp_path / "t.csv"), "task.sigma=25",
+                 "wmv.window=6", "emv.forget=0.5", "discrepancy.tau=1.1"])
+    assert "60 pictures, iterations 0 to 2950; peak 30.68 dB at 1550" in capsys.readouterr().out
+    rows = table(tmp_path / "t.csv")
+    assert rows["oracle"]["chosen_iteration"] == "1550"
+    assert 1700 <= int(rows["wmv"]["chosen_iteration"]) <= 1800 and float(rows["wmv"]["gap"]) < 0.3
