@@ -244,7 +244,7 @@ def composed(device: str, precision: str, *overrides: str) -> tuple[Any, Any]:
     """The config of run.py, with iterations and patience that never end a fit; and the chosen options."""
     from dip_lab.compose import compose, without_hydra
 
-    arguments = ["net=skip", "logger=csv", "stopping=wmv", "stopping.patience=1000000000", "iterations=1000000000",
+    arguments = ["net=skip", "logger=csv", "stopping.patience=1000000000", "iterations=1000000000",
                  "name=benchmark", f"device={device}", f"precision={precision}", *overrides]
     cfg = compose(arguments)
     # The logger resolves all it is given, and the node `hydra` resolves in a job only.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dip_lab.checks import number
+from dip_lab.trees import copy_into
 
 
 class EMA:
@@ -42,11 +43,6 @@ class EMA:
         """The live tensor (copy it to keep it); empty before the first output."""
         return {} if self.image is None else {"image": self.image}
 
-    @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Copy a state in, in place where the shapes agree."""
-        image = state.get("image")
-        if image is not None and self.image is not None and self.image.shape == image.shape:
-            self.image.copy_(image)
-        else:
-            self.image = None if image is None else image.clone()
+        self.image = copy_into(self.image, state.get("image"))

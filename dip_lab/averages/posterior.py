@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dip_lab.callbacks.state import update as copy_into
 from dip_lab.checks import integer
+from dip_lab.trees import copy_into
 
 
 class Posterior:

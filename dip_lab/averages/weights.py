@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from dip_lab.callbacks.state import update as copy_into
 from dip_lab.checks import integer, number
 from dip_lab.generator import Generator
+from dip_lab.trees import copy_into
 
 
 class WeightAverage:

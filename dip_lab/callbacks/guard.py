@@ -7,8 +7,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from dip_lab.callbacks.state import live_state, parts_of, restore_state, update
+from dip_lab.callbacks.state import live_state, parts_of, restore_state
 from dip_lab.checks import integer, number
+from dip_lab.trees import copy_into
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class Guard(pl.Callback):
 
     def _accept(self, trainer, module, iteration: int, loss: float) -> None:
         state = live_state(parts_of(trainer, module, self.stopping))
-        self.snapshot = update(self.snapshot, state)
+        self.snapshot = copy_into(self.snapshot, state)
         self.snapshot_iteration, self.accepted_loss = iteration, loss
 
     def _roll_back(self, trainer, module, iteration: int, what: str) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
+
+from dip_lab.trees import copy_into
 
 
 class Regularizer:
@@ -34,15 +35,10 @@ class Regularizer:
         """The live tensors (copy them to keep them); loading them continues bit for bit."""
         return {name: getattr(self, name) for name in self.saved}
 
-    @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
         """Copy a state in, in place where the buffers exist."""
         for name in self.saved:
-            mine, theirs = getattr(self, name), state[name]
-            if mine is not None and theirs is not None:
-                mine.copy_(theirs)
-            else:
-                setattr(self, name, None if theirs is None else theirs.clone())
+            setattr(self, name, copy_into(getattr(self, name), state[name]))
 
 
 class Together(Regularizer):

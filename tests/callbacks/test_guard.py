@@ -7,7 +7,8 @@ import pytorch_lightning as pl
 import torch
 
 from dip_lab.callbacks.guard import Guard
-from dip_lab.callbacks.state import clone, live_state, parts_of
+from dip_lab.callbacks.state import live_state, parts_of
+from dip_lab.trees import clone
 
 NAN = float("nan")
 

@@ -9,8 +9,8 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
-from dip_lab.callbacks.state import clone
 from dip_lab.images import Picture
+from dip_lab.trees import clone
 
 KEYS = """task net latent optimizer stopping average data regularizer noise picture observation seed status error
     iterations chosen_iteration stop_reason oracle psnr ssim psnr_y psnr_hole psnr_output psnr_average psnr_last

@@ -1,0 +1,27 @@
+"""Copies of trees of tensors (dicts and lists of them), as state dicts are."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def clone(tree: Any) -> Any:
+    """A deep copy of the tensors of a tree (Optimizer.load_state_dict keeps references to what it is given)."""
+    return copy_into(None, tree)
+
+
+@torch.no_grad()
+def copy_into(old: Any, new: Any) -> Any:
+    """A copy of `new`, into the tensors of `old` where they fit, so that repeated copies allocate nothing."""
+    if isinstance(new, Tensor):
+        if isinstance(old, Tensor) and old.shape == new.shape and old.dtype == new.dtype and old.device == new.device:
+            return old.copy_(new)
+        return new.detach().clone()
+    if isinstance(new, dict):
+        old = old if isinstance(old, dict) else {}
+        return {key: copy_into(old.get(key), value) for key, value in new.items()}
+    if isinstance(new, list | tuple):
+        old = old if isinstance(old, list | tuple) and len(old) == len(new) else [None] * len(new)
+        return type(new)(copy_into(o, n) for o, n in zip(old, new, strict=True))
+    return new
