@@ -1,7 +1,7 @@
 """All stopping rules over recorded pictures of a fit, without fitting:
 
     python scripts/replay.py outputs/denoise/<run>/snapshots --target target.png
-    python scripts/replay.py FRAMES --target F16.png --observation F16_noisy.png task.sigma=25 wmv.window=6
+    python scripts/replay.py FRAMES --target F16.png --observation noisy.png task.sigma=25 wmv.window=6
 
 FRAMES is a folder of pictures whose names are iterations (000500.png, 50.png). What follows the folder names a key of a
 rule (wmv.patience=500: as in configs/stopping) or of the task (task/noise=poisson). Windows count pictures, patience
@@ -39,7 +39,7 @@ def frames_of(folder: Path) -> list[tuple[int, Path]]:
 
 
 def problem_of(cfg, target: Path | None, observation: Path | None) -> Problem:
-    """What the frames restore: without an observation it is drawn from the target as the task says."""
+    """What the frames restore; without an observation only the target and its size are of use."""
     picture = read_picture(target or observation)
     problem = build_problem(cfg.task, picture, cfg.seed)
     if observation is not None:
@@ -52,7 +52,7 @@ def problem_of(cfg, target: Path | None, observation: Path | None) -> Problem:
     return problem
 
 
-def watchers(cfg, problem: Problem) -> dict[str, object]:
+def watchers(cfg, problem: Problem, observed: bool) -> dict[str, object]:
     """The rules that can watch; why another cannot is printed."""
     rules = {}
     for name in cfg.stopping.shadow:
@@ -60,6 +60,8 @@ def watchers(cfg, problem: Problem) -> dict[str, object]:
         try:
             if rule.changes_fit:
                 raise ValueError(f"stopping={name} changes the fit")
+            if rule.uses_observation and not observed:
+                raise ValueError("needs --observation, the very one that was fitted")
             rule.setup(problem, cfg.seed)
         except ValueError as error:
             print(f"{name}: left out: {error}")
@@ -83,7 +85,7 @@ def main(arguments: list[str]) -> None:
     overrides = [f"stopping.shadow.{o}" if o.split(".")[0] in names else o for o in args.overrides]
     cfg = compose(["average=none", f"stopping.shadow=[{','.join(names)}]", *overrides])
     problem = problem_of(cfg, args.target, args.observation)
-    rules, average = watchers(cfg, problem), option(cfg, "average")
+    rules, average = watchers(cfg, problem, args.observation is not None), option(cfg, "average")
     peak, frames = None, frames_of(args.frames)
     for iteration, path in frames:
         frame = read_picture(path).pixels

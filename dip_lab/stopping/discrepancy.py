@@ -29,6 +29,7 @@ class Discrepancy(StoppingRule):
         ValueError: an argument is out of its range; in `setup`, there is no noise or no way to estimate it.
     """
 
+    uses_observation = True
     statistic_name = "discrepancy"
     saved = (*StoppingRule.saved, "_ratio", "_reached")
     patience = 1  # the first one is final

@@ -29,7 +29,7 @@ class Holdout(Minimum):
         ValueError: an argument is out of its range; in `setup`, the picture is too small for the share.
     """
 
-    changes_fit = True
+    uses_observation = changes_fit = True
     statistic_name = "held_out_error"
 
     def __init__(self, share: float, every: int, patience: int, min_start: int) -> None:

@@ -22,6 +22,7 @@ class Plateau(Minimum):
         ValueError: an argument is out of its range.
     """
 
+    uses_observation = True
     statistic_name = "misfit"
     saved = (*Minimum.saved, "_smooth")
 

@@ -39,6 +39,7 @@ class Sure(Minimum):
             denoising, the noise is of another law.
     """
 
+    uses_observation = True
     statistic_name = "estimated_risk"
     saved = (*Minimum.saved, "_smooth")
 
