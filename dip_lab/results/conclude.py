@@ -109,8 +109,9 @@ def together(members: Sequence[Restoration], problem: Problem, config_hash: str)
 
 
 def uncertainty(deviation: Tensor) -> dict[str, float]:
-    """Mean and largest of the per-pixel standard deviations, for the summary."""
-    return {"uncertainty_mean": float(deviation.mean()), "uncertainty_max": float(deviation.max())}
+    """Mean and largest of the pixels' standard deviations, each the mean over its channels, for the summary."""
+    pixels = deviation.mean(1)
+    return {"uncertainty_mean": float(pixels.mean()), "uncertainty_max": float(pixels.max())}
 
 
 def _answer_of(rule: StoppingRule) -> Tensor | None:

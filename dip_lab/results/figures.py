@@ -40,8 +40,8 @@ def curves_figure(history: History, title: str, chosen: int | None, peak: int | 
     for row, (rule, iteration) in enumerate(sorted(shadow.items(), key=lambda item: item[1])):
         if iteration > 0:  # names at different heights: rules often agree
             axis.axvline(iteration, color="0.6", lw=0.8, ls="--")
-            axis.annotate(f" {rule}", (iteration, 0.98 - 0.05 * (row % 8)), xycoords=("data", "axes fraction"),
-                          fontsize="x-small", va="top")
+            axis.annotate(rule, (iteration, 0.03 + 0.05 * (row % 8)), xycoords=("data", "axes fraction"), ha="center",
+                          fontsize="x-small", bbox={"color": "white", "alpha": 0.8, "pad": 1})
     figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), fontsize="small", frameon=False)
     return figure
 
