@@ -64,11 +64,11 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
         for number in range(cfg.average.seeds):
             problem = build_problem(cfg.task, picture, cfg.seed)  # the same observation for each member
             member = OmegaConf.merge(cfg, {"seed": cfg.seed + number})
-            place = folder / f"seed{member.seed}" if folder and number else folder
+            place = folder / f"seed{member.seed}" if folder and number else folder  # the first one has the run's own
             members.append(fit_once(member, choices, place, problem, loggers if number == 0 else [], callbacks))
             if members[-1].summary["status"] != "done":
                 break
-            if number:
+            if folder and number:
                 members[-1].save(place)
         restoration = members[0] if cfg.average.seeds == 1 else together(members, problem, config_hash(cfg))
         if folder:

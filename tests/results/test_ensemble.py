@@ -29,6 +29,10 @@ def test_two_seeds_are_two_fits_of_one_observation(fit_tiny, tmp_path):
     assert result["psnr_peak"] >= result["psnr"] and result["seconds"] > max(m["seconds"] for m in members)
 
 
+def test_two_seeds_without_a_folder(fit_tiny):
+    assert len(fit_tiny("average.seeds=2").summary["members"]) == 2
+
+
 def test_a_sampler_has_an_uncertainty(fit_tiny, tmp_path):
     restoration = fit_tiny("optimizer=sgld", "average.burn_in=20", "average.every=2", folder=tmp_path)
     summary = restoration.summary
