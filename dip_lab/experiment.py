@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,27 +59,36 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
     """
     check(cfg)
     picture = picture or instantiate(cfg.data).load()
-    members = []
+    problem = build_problem(cfg.task, picture, cfg.seed)
+    run = prepare(cfg, choices, folder, problem, callbacks)  # what cannot work is refused before a tracker opens
     with tracker(cfg) as loggers, quiet():
-        for number in range(cfg.average.seeds):
-            problem = build_problem(cfg.task, picture, cfg.seed)  # the same observation for each member
-            member = OmegaConf.merge(cfg, {"seed": cfg.seed + number})
-            place = folder / f"seed{member.seed}" if folder and number else folder  # the first one has the run's own
-            members.append(fit_once(member, choices, place, problem, loggers if number == 0 else [], callbacks))
-            if members[-1].summary["status"] != "done":
-                break
-            if folder and number:
-                members[-1].save(place)
-        restoration = members[0] if cfg.average.seeds == 1 else together(members, problem, config_hash(cfg))
+        restoration = run(loggers)
+        if cfg.average.seeds > 1:
+            restoration = ensemble(cfg, choices, folder, picture, callbacks, restoration)
         if folder:
             restoration.save(folder)
         report(loggers, restoration)
     return restoration
 
 
-def fit_once(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, problem: Problem,
-             loggers: Sequence[Logger], callbacks: Sequence[pl.Callback]) -> Restoration:
-    """One fit of one network; all but the restoration's own files are written."""
+def ensemble(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, picture: Picture,
+             callbacks: Sequence[pl.Callback], first: Restoration) -> Restoration:
+    """The mean of the first fit and of those with the next seeds, each in a folder of its own inside the run's."""
+    members = [first]
+    for seed in range(cfg.seed + 1, cfg.seed + cfg.average.seeds):
+        if members[-1].summary["status"] != "done":  # interrupted
+            break
+        problem = build_problem(cfg.task, picture, cfg.seed)  # the same observation for all
+        place = folder / f"seed{seed}" if folder else None
+        members.append(prepare(OmegaConf.merge(cfg, {"seed": seed}), choices, place, problem, callbacks)([]))
+        if place:
+            members[-1].save(place)
+    return together(members, build_problem(cfg.task, picture, cfg.seed), config_hash(cfg))
+
+
+def prepare(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, problem: Problem,
+            callbacks: Sequence[pl.Callback]) -> Callable[[Sequence[Logger]], Restoration]:
+    """Build one fit of one network; what runs it, given the trackers, writes all but the restoration's own files."""
     module = build_module(cfg, problem)
     rule, shadow = option(cfg, "stopping"), {name: instantiate(node) for name, node in cfg.stopping.shadow.items()}
     stopping, interrupt = Stopping(rule, shadow), Interrupt()
@@ -95,22 +104,25 @@ def fit_once(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, p
     curves = Curves(history, cfg.log_every, stopping, lambda: checkpoint.fitted_seconds)
     snapshots = [Snapshots(folder / "snapshots", cfg.log_every_image)] if folder else []
 
-    trainer = instantiate(
-        cfg.trainer, logger=list(loggers), max_steps=max(0, cfg.iterations - start), max_epochs=-1,
-        log_every_n_steps=1, gradient_clip_val=cfg.optimizer.clip,
-        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
-        # The order matters: the rule looks first, so that the guard's snapshot holds what it saw.
-        callbacks=[stopping, guard, curves, *snapshots, checkpoint, interrupt, progress, *callbacks],
-    )
-    with interrupt:
-        trainer.fit(module, Iterations(start + 1))
-    if folder and interrupt.signal and checkpoint.iteration and not guard.broken_at_end:
-        checkpoint.save(trainer, module)  # before the answer's weights, if it has its own, replace the fit's
-    restoration = conclude(cfg, choices, module, stopping, guard, checkpoint, history,
-                           device=trainer.strategy.root_device, interrupted=interrupt.name)
-    if folder:
-        save_weights(module.generator.net, folder)
-    return restoration
+    def run(loggers: Sequence[Logger]) -> Restoration:
+        trainer = instantiate(
+            cfg.trainer, logger=list(loggers), max_steps=max(0, cfg.iterations - start), max_epochs=-1,
+            log_every_n_steps=1, gradient_clip_val=cfg.optimizer.clip,
+            enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+            # The order matters: the rule looks first, so that the guard's snapshot holds what it saw.
+            callbacks=[stopping, guard, curves, *snapshots, checkpoint, interrupt, progress, *callbacks],
+        )
+        with interrupt:
+            trainer.fit(module, Iterations(start + 1))
+        if folder and interrupt.signal and checkpoint.iteration and not guard.broken_at_end:
+            checkpoint.save(trainer, module)  # before the answer's weights, if it has its own, replace the fit's
+        restoration = conclude(cfg, choices, module, stopping, guard, checkpoint, history,
+                               device=trainer.strategy.root_device, interrupted=interrupt.name)
+        if folder:
+            save_weights(module.generator.net, folder)
+        return restoration
+
+    return run
 
 
 def report(loggers: Sequence[Logger], restoration: Restoration) -> None:
