@@ -14,6 +14,7 @@ from dip_lab.runs import read_result
 
 SHOWN = 40  # curves of one task: more cannot be told apart
 STYLES = ("-", "--", ":", "-.")
+VARIED = ("net", "picture", "noise", "optimizer", "regularizer", "average", "stopping", "seed")  # make a label
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ def curves_of(group: Path) -> list[Curve]:
     """The curves of all cells of a group's folder that have a PSNR, the best first."""
     cells = [(path.parent, result) for path in sorted(group.glob("*/result.json"))
              if (result := read_result(path.parent)).get("psnr") is not None]
-    seeds = len({result["seed"] for _, result in cells}) > 1
-    names = [f"{result['net']}, seed {result['seed']}" if seeds else result["net"] for _, result in cells]
+    names = [_name(result, [other for _, other in cells if other["task"] == result["task"]]) for _, result in cells]
     known = Counter((result["task"], name) for (_, result), name in zip(cells, names, strict=True))
     curves = []
     for (folder, result), name in zip(cells, names, strict=True):
@@ -48,12 +48,19 @@ def curves_of(group: Path) -> list[Curve]:
     return sorted(curves, key=lambda curve: -curve.psnr)
 
 
+def _name(result: dict, alike: list[dict]) -> str:
+    """What tells a cell from the others of its task; its network, where nothing does."""
+    varied = [key for key in VARIED if len({other.get(key) for other in alike}) > 1] or ["net"]
+    return ", ".join(f"seed {result[key]}" if key == "seed" else str(result.get(key)) for key in varied)
+
+
 def comparison_png(curves: list[Curve]) -> bytes:
     """A row of two plots for each task; a dot marks the image that the stopping rule chose."""
     tasks = sorted({curve.task for curve in curves})
     labels = sorted({curve.label for curve in curves})
     looks = {label: (colormaps["tab10"](i % 10), STYLES[i // 10 % 4]) for i, label in enumerate(labels)}
-    figure = Figure(figsize=(15, 5.5 * len(tasks)), layout="constrained")
+    most = min(SHOWN, max(sum(curve.task == task for curve in curves) for task in tasks))
+    figure = Figure(figsize=(15, max(5.5, 0.21 * most + 1) * len(tasks)), layout="constrained")
     for row, task in zip(figure.subplots(len(tasks), 2, squeeze=False), tasks, strict=True):
         mine = [curve for curve in curves if curve.task == task]
         for axis, key, name in zip(row, ("iterations", "seconds"), ("iteration", "seconds"), strict=True):

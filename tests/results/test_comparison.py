@@ -32,7 +32,15 @@ def test_cells_that_differ_in_another_key_are_told_apart(tmp_path):
     cell(tmp_path, "a")
     cell(tmp_path, "b")
     cell(tmp_path, "c", seed=1)
-    assert {curve.label for curve in curves_of(tmp_path)} == {"skip, seed 0 a", "skip, seed 0 b", "skip, seed 1"}
+    assert {curve.label for curve in curves_of(tmp_path)} == {"seed 0 a", "seed 0 b", "seed 1"}
+
+
+def test_the_label_is_what_differs_within_a_task(tmp_path):
+    cell(tmp_path, "a", "skip")
+    cell(tmp_path, "b", "unet", seed=1)
+    cell(tmp_path, "c", "unet", task="inpaint")
+    labels = {(curve.task, curve.label) for curve in curves_of(tmp_path)}
+    assert labels == {("denoise", "skip, seed 0"), ("denoise", "unet, seed 1"), ("inpaint", "unet")}
 
 
 @pytest.mark.parametrize("tasks", [1, 3])
