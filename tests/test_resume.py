@@ -219,7 +219,7 @@ def test_a_folder_of_something_else_is_refused(change, fit_tiny, tmp_path):
 
 COMMAND = ("data.size=16", "net.width=4", "net.depth=2", "log_every=2", "logger=none", "device=cpu",
            "callbacks.checkpoint.seconds=0", "callbacks.guard.every=10")
-WMV = ("iterations=200", "stopping.window=10", "stopping.patience=90", "stopping.min_start=10")
+WMV = ("iterations=200", "stopping=wmv", "stopping.window=10", "stopping.patience=90", "stopping.min_start=10")
 RULES = {"wmv": WMV, "fixed": ("iterations=150", "stopping=fixed")}
 ENDS = {"kill-wmv": (signal.SIGKILL, "wmv"), "kill-fixed": (signal.SIGKILL, "fixed"),
         "int": (signal.SIGINT, "fixed"), "term": (signal.SIGTERM, "wmv")}
