@@ -1,11 +1,15 @@
 """A drawn figure as the bytes of a PNG file. No torch."""
 
 import io
+import warnings
 
 from matplotlib.figure import Figure
 
 
 def figure_png(figure: Figure, dpi: int = 120) -> bytes:
+    """Letters that the font lacks, such as those of a picture's name, are drawn as boxes and no reason to warn."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(buffer, format="png", dpi=dpi)
     return buffer.getvalue()

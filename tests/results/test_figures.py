@@ -58,3 +58,7 @@ def test_the_panel_shows_every_picture(channels):
     image = Image.open(io.BytesIO(figure_png(figure)))
     image.load()
     assert image.width > 3 * image.height
+
+
+def test_letters_that_the_font_lacks_are_no_warning():
+    assert figure_png(curves_figure(history(), "猫", 20, 30, {})).startswith(b"\x89PNG")
