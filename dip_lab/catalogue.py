@@ -4,7 +4,7 @@ import re
 import textwrap
 from pathlib import Path
 
-# The folders of configs/ in the order of the defaults in run.yaml; the first eight are what an experiment is made of.
+# The folders of configs/, in the order in which `--help` lists them.
 GROUPS = ("data", "task", "latent", "net", "optimizer", "stopping", "average", "regularizer", "callbacks", "trainer",
           "logger", "experiment")
 USAGE = """\

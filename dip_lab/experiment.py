@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from dip_lab.optimizers.weight_noise import WeightNoise
 from dip_lab.problem import Problem, build_problem
 from dip_lab.randomness import seed_of
 from dip_lab.regularizers.regularizer import Together
-from dip_lab.results.conclude import conclude, together
+from dip_lab.results.conclude import conclude, mean_of_seeds
 from dip_lab.results.history import History
 from dip_lab.results.restoration import Restoration
 from dip_lab.runs import config_hash
@@ -64,26 +64,26 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
     with tracker(cfg) as loggers, quiet():
         restoration = run(loggers)
         if cfg.average.seeds > 1:
-            restoration = ensemble(cfg, choices, folder, picture, callbacks, restoration)
+            others = other_seeds(cfg, choices, folder, picture, callbacks) if restoration.is_done else []
+            restoration = mean_of_seeds([restoration, *others], problem, config_hash(cfg))
         if folder:
             restoration.save(folder)
         report(loggers, restoration)
     return restoration
 
 
-def ensemble(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, picture: Picture,
-             callbacks: Sequence[pl.Callback], first: Restoration) -> Restoration:
-    """The mean of the first fit and of those with the next seeds, each in a folder of its own inside the run's."""
-    members = [first]
+def other_seeds(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, picture: Picture,
+                callbacks: Sequence[pl.Callback]) -> Iterator[Restoration]:
+    """The fits with the next seeds, each in a folder of its own inside the run's; an interrupted one is the last."""
     for seed in range(cfg.seed + 1, cfg.seed + cfg.average.seeds):
-        if members[-1].summary["status"] != "done":  # interrupted
-            break
         problem = build_problem(cfg.task, picture, cfg.seed)  # the same observation for all
         place = folder / f"seed{seed}" if folder else None
-        members.append(prepare(OmegaConf.merge(cfg, {"seed": seed}), choices, place, problem, callbacks)([]))
+        restoration = prepare(OmegaConf.merge(cfg, {"seed": seed}), choices, place, problem, callbacks)([])
         if place:
-            members[-1].save(place)
-    return together(members, build_problem(cfg.task, picture, cfg.seed), config_hash(cfg))
+            restoration.save(place)
+        yield restoration
+        if not restoration.is_done:
+            return
 
 
 def prepare(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, problem: Problem,

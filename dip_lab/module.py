@@ -19,6 +19,7 @@ from dip_lab.regularizers.regularizer import Regularizer
 class DeepImagePrior(pl.LightningModule):
     """Minimise `misfit(A(f(z_t)), y) + regularizer(f(z_t))` over the weights of f, one jittered latent a step.
 
+    A latent that is fitted too may add a penalty, a regulariser may explain a part of y that the image need not.
     After each step `output` is the step's image `(1, C, H, W)`, `loss` its loss (both detached, on the device) and
     `average` has seen the output. Stopping, logging and checkpoints are callbacks.
     """

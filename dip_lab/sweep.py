@@ -9,8 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from dip_lab.results.stopping_table import as_markdown as as_table
-from dip_lab.results.stopping_table import cases_of
+from dip_lab.results.stopping_table import cases_of, rules_table
 from dip_lab.runs import read_result, write_atomic
 
 COLUMNS = ("task", "net", "picture", "seed", "status", "psnr", "ssim", "psnr_hole", "psnr_y", "psnr_peak",
@@ -55,7 +54,7 @@ def compare_rules(group: Path) -> None:
     """stopping.md of a group's folder: all stopping rules; nothing unless there are several, and a target."""
     cases = cases_of(group)
     if len({rule for case in cases for rule in case.choices}) > 1:
-        text = as_table(cases)
+        text = rules_table(cases)
         write_atomic(group / "stopping.md", text.encode())
         print(text)
 

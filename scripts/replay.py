@@ -98,8 +98,7 @@ def main(arguments: list[str]) -> None:
         psnr = problem.scores(frame if average.image is None else average.image).get("psnr")
         if psnr is not None and (peak is None or psnr > peak[0]):
             peak = psnr, iteration
-    kept = {n: rule.kept_output if rule.kept_average is None else rule.kept_average for n, rule in rules.items()}
-    scores = {name: problem.scores(image).get("psnr") for name, image in kept.items()}
+    scores = {name: problem.scores(rule.kept).get("psnr") for name, rule in rules.items()}
     rows = verdicts(rules, scores, frames[-1][0], peak and peak[0])
     print(f"{len(frames)} pictures, iterations {frames[0][0]} to {frames[-1][0]}"
           + (f"; peak {peak[0]:.2f} dB at {peak[1]} (needs the target)" if peak else ""))

@@ -1,6 +1,6 @@
 """What every regulariser offers, and several of them as one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -55,7 +55,8 @@ class Together(Regularizer):
         return sum(term(image) for term in self.terms.values())
 
     def corruption(self) -> Tensor | None:
-        return added([term.corruption() for term in self.terms.values()])
+        present = [part for term in self.terms.values() if (part := term.corruption()) is not None]
+        return sum(present[1:], present[0]) if present else None
 
     def after_step(self, image: Tensor, iteration: int) -> None:
         for term in self.terms.values():
@@ -67,9 +68,3 @@ class Together(Regularizer):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, term in self.terms.items():
             term.load_state_dict(state[name])
-
-
-def added(corruptions: Sequence[Tensor | None]) -> Tensor | None:
-    """The sum of those that are there, None without any."""
-    present = [corruption for corruption in corruptions if corruption is not None]
-    return sum(present[1:], present[0]) if present else None

@@ -34,7 +34,7 @@ def curves_of(group: Path) -> list[Curve]:
     """The curves of all cells of a group's folder that have a PSNR, the best first."""
     cells = [(path.parent, result) for path in sorted(group.glob("*/result.json"))
              if (result := read_result(path.parent)).get("psnr") is not None]
-    names = [_name(result, [other for _, other in cells if other["task"] == result["task"]]) for _, result in cells]
+    names = [_label(result, [other for _, other in cells if other["task"] == result["task"]]) for _, result in cells]
     known = Counter((result["task"], name) for (_, result), name in zip(cells, names, strict=True))
     curves = []
     for (folder, result), name in zip(cells, names, strict=True):
@@ -48,7 +48,7 @@ def curves_of(group: Path) -> list[Curve]:
     return sorted(curves, key=lambda curve: -curve.psnr)
 
 
-def _name(result: dict, alike: list[dict]) -> str:
+def _label(result: dict, alike: list[dict]) -> str:
     """What tells a cell from the others of its task; its network, where nothing does."""
     varied = [key for key in VARIED if len({other.get(key) for other in alike}) > 1] or ["net"]
     return ", ".join(f"seed {result[key]}" if key == "seed" else str(result.get(key)) for key in varied)

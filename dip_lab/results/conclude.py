@@ -18,7 +18,6 @@ from dip_lab.results.restoration import Restoration
 from dip_lab.results.verdicts import verdicts
 from dip_lab.runs import chosen_options, config_hash
 from dip_lab.speed import autocast_dtype, peak_memory_mb
-from dip_lab.stopping.rule import StoppingRule
 
 
 @torch.no_grad()
@@ -33,7 +32,7 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
     scores = problem.scores(image)
     curve = "psnr" if module.average.image is None else "psnr_average"
     rules = {choices["stopping"]: rule, **stopping.shadow}
-    psnrs = {name: _psnr(problem, _answer_of(watcher)) for name, watcher in rules.items()}
+    psnrs = {name: _psnr(problem, watcher.kept) for name, watcher in rules.items()}
     psnrs[choices["stopping"]] = scores.get("psnr")
     peaks = [history.peak(curve), (scores.get("psnr"), chosen or iterations)]
     peaks += [(psnrs[name], watcher.chosen_iteration) for name, watcher in stopping.shadow.items()]
@@ -82,7 +81,7 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
     return Restoration(image, summary, history, pictures, problem.answer, rows)
 
 
-def together(members: Sequence[Restoration], problem: Problem, config_hash: str) -> Restoration:
+def mean_of_seeds(members: Sequence[Restoration], problem: Problem, config_hash: str) -> Restoration:
     """The mean of fits that differ in their seed, and how much they differ; the curves are those of the first."""
     first = members[0]
     images = torch.cat([member.image for member in members])
@@ -112,10 +111,6 @@ def uncertainty(deviation: Tensor) -> dict[str, float]:
     """Mean and largest of the pixels' standard deviations, each the mean over its channels, for the summary."""
     pixels = deviation.mean(1)
     return {"uncertainty_mean": float(pixels.mean()), "uncertainty_max": float(pixels.max())}
-
-
-def _answer_of(rule: StoppingRule) -> Tensor | None:
-    return rule.kept_output if rule.kept_average is None else rule.kept_average
 
 
 def _psnr(problem, image: Tensor | None) -> float | None:

@@ -15,7 +15,7 @@ from dip_lab.images import encode_png, to_uint8
 from dip_lab.results.figures import curves_figure, panel_figure
 from dip_lab.results.history import History
 from dip_lab.results.png import figure_png
-from dip_lab.results.verdicts import STOPPING, Verdict, as_csv
+from dip_lab.results.verdicts import STOPPING_CSV, Verdict, as_csv
 from dip_lab.runs import RESULT, write_atomic, write_json
 
 
@@ -39,6 +39,11 @@ class Restoration:
     pictures: dict[str, Tensor]
     answer: str
     verdicts: list[Verdict]
+
+    @property
+    def is_done(self) -> bool:
+        """False where the fit was interrupted."""
+        return self.summary["status"] == "done"
 
     def numpy(self) -> np.ndarray:
         """`(H, W)` or `(H, W, C)` float32 in [0, 1]."""
@@ -66,7 +71,7 @@ class Restoration:
         write_atomic(folder / f"{self.answer}_panel.png", self.panel())
         for name, picture in self.pictures.items():
             write_atomic(folder / f"{name}.png", encode_png(_shown(name, picture)))
-        write_atomic(folder / STOPPING, as_csv(self.verdicts).encode())
+        write_atomic(folder / STOPPING_CSV, as_csv(self.verdicts).encode())
         write_json(folder / RESULT, self.summary)
 
     def __repr__(self) -> str:

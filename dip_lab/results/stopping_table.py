@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from dip_lab.results.verdicts import STOPPING, read
+from dip_lab.results.verdicts import STOPPING_CSV, read_verdicts
 from dip_lab.runs import read_result
 
 EARLY = 0.5  # a choice before this share of the peak's iteration is a false stop
@@ -30,17 +30,18 @@ def cases_of(group: Path) -> list[Case]:
     counts as there; otherwise as it watched the longest fit.
     """
     cells = defaultdict(list)
-    for path in sorted(group.glob(f"*/{STOPPING}")):
+    for path in sorted(group.glob(f"*/{STOPPING_CSV}")):
         result = read_result(path.parent)
         if result and result.get("psnr_peak") is not None:
             cells[tuple(result[key] for key in ("picture", "observation", "net", "latent", "seed"))].append(
-                (result, read(path)))
+                (result, read_verdicts(path)))
     cases = []
     for (picture, *_), found in cells.items():
         choices = {}
+        obeyed = {row["rule"] for _, rows in found for row in rows if row["obeyed"] == "True"}
         for _, rows in sorted(found, key=lambda cell: cell[0]["iterations"]):
             for row in rows:
-                if row["psnr"] and (row["obeyed"] == "True" or row["rule"] not in _obeyed(found)):
+                if row["psnr"] and (row["obeyed"] == "True" or row["rule"] not in obeyed):
                     stopped = bool(row["stopped_iteration"])
                     choices[row["rule"]] = float(row["psnr"]), int(row["chosen_iteration"]), stopped
         best = max((result for result, _ in found), key=lambda result: result["psnr_peak"])
@@ -49,11 +50,7 @@ def cases_of(group: Path) -> list[Case]:
     return cases
 
 
-def _obeyed(found: list[tuple[dict, list[dict[str, str]]]]) -> set[str]:
-    return {row["rule"] for _, rows in found for row in rows if row["obeyed"] == "True"}
-
-
-def as_markdown(cases: list[Case]) -> str:
+def rules_table(cases: list[Case]) -> str:
     """Two tables: each rule's gaps in dB, false stops and never-stops; and each case's gaps."""
     rules = sorted({rule for case in cases for rule in case.choices}, key=lambda rule: fmean(gaps(cases, rule)))
     lines = [["rule", "mean gap, dB", "worst gap, dB", "false stops", "never stopped", "cases"], ["---", *["---:"] * 5]]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dip_lab.stopping.rule import StoppingRule  # imports torch, which the tables of a sweep do without
 
-STOPPING = "stopping.csv"  # in a run's folder
+STOPPING_CSV = "stopping.csv"  # in a run's folder
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def as_csv(rows: list[Verdict]) -> str:
     return text.getvalue()
 
 
-def read(path: Path) -> list[dict[str, str]]:
+def read_verdicts(path: Path) -> list[dict[str, str]]:
     """The rows of a stopping.csv as text."""
     with open(path, newline="") as file:
         return list(csv.DictReader(file))

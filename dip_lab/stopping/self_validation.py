@@ -16,8 +16,8 @@ class SelfValidation(Minimum):
 
     While the image forms, and again while noise is fitted, a new output is unlike the last ones. The autoencoder sees
     outputs shrunk to `size` x `size` px, is scored on each new one and then trained on `batch` of the last `memory`
-    ones. The published one is a deep convolutional network trained on all 256 after each iteration, at 29 times the
-    cost of the fit's own step; this one is small enough to watch any fit.
+    ones. The published one is a deep convolutional network trained on all 256 after each iteration, which costs many
+    times the fit's own step; this one is small enough to watch any fit.
     Self-Validation, https://arxiv.org/abs/2110.12271
 
     Args:
@@ -36,7 +36,7 @@ class SelfValidation(Minimum):
     """
 
     statistic_name = "autoencoder_error"
-    saved = (*Minimum.saved, "_memory", "_smooth")
+    saved = (*Minimum.saved, "_memory")
 
     def __init__(self, size: int, code: int, memory: int, batch: int, lr: float, smoothing: float, every: int,
                  patience: int, min_start: int) -> None:
@@ -49,7 +49,7 @@ class SelfValidation(Minimum):
         self.smoothing = number("stopping.smoothing", smoothing, 0, 1, below=True)
         self.every = integer("stopping.every", every, 1)
         self.looks = 0
-        self._memory = self._smooth = None
+        self._memory = None
 
     def setup(self, problem: Any, seed: int, generator: Any = None) -> None:
         super().setup(problem, seed, generator)
@@ -67,15 +67,12 @@ class SelfValidation(Minimum):
         if self._memory is None:
             values = output.shape[1] * self.size**2
             self._memory = torch.zeros(self.memory, values, device=output.device)
-            self._smooth = torch.zeros_like(self._value)
 
     def _measure(self, iteration: int, output: Tensor, average: Tensor | None) -> bool | None:
         if iteration % self.every and self.observations:
             return False
         small = F.adaptive_avg_pool2d(output, self.size).flatten(1)
-        score = F.mse_loss(self.net(small), small).double()
-        self._smooth.lerp_(score, 1 - self.smoothing if self.looks else 1.0)
-        self._value.copy_(self._smooth)
+        self._smooth_in(F.mse_loss(self.net(small), small).double(), self.smoothing, first=self.looks == 0)
         self._memory[self.looks % self.memory] = small[0]
         self.looks += 1
         present = min(self.looks, self.memory)

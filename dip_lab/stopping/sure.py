@@ -41,7 +41,6 @@ class Sure(Minimum):
 
     uses_observation = True
     statistic_name = "estimated_risk"
-    saved = (*Minimum.saved, "_smooth")
 
     def __init__(self, step: float, sigma: str | float, smoothing: float, every: int, patience: int,
                  min_start: int) -> None:
@@ -50,7 +49,6 @@ class Sure(Minimum):
         self.sigma = sigma
         self.smoothing = number("stopping.smoothing", smoothing, 0, 1, below=True)
         self.every = integer("stopping.every", every, 1)
-        self._smooth = None
 
     def setup(self, problem: Any, seed: int, generator: Any = None) -> None:
         super().setup(problem, seed, generator)
@@ -64,11 +62,6 @@ class Sure(Minimum):
             raise ValueError("stopping=sure knows Gaussian and Poisson noise only: try stopping=wmv")
         self.generator = generator
 
-    def _allocate(self, output: Tensor, average: Tensor | None) -> None:
-        super()._allocate(output, average)
-        if self._smooth is None:
-            self._smooth = torch.zeros_like(self._value)
-
     def _measure(self, iteration: int, output: Tensor, average: Tensor | None) -> bool | None:
         if iteration % self.every and self.observations:
             return False
@@ -79,8 +72,7 @@ class Sure(Minimum):
         slope = probe * (moved - image) / self.step
         noise = 2 * self._variance(y) * slope - self._variance(y)
         risk = ((image - y).square() + noise).mean(dtype=torch.float64)
-        self._smooth.lerp_(risk, 1 - self.smoothing if self.observations else 1.0)
-        self._value.copy_(self._smooth)
+        self._smooth_in(risk, self.smoothing, first=self.observations == 0)
         return True
 
     def _variance(self, y: Tensor) -> Tensor | float:

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from dip_lab.results.stopping_table import as_markdown, cases_of, gaps
-from dip_lab.results.verdicts import STOPPING, Verdict, as_csv
+from dip_lab.results.stopping_table import cases_of, gaps, rules_table
+from dip_lab.results.verdicts import STOPPING_CSV, Verdict, as_csv
 from dip_lab.sweep import compare_rules
 
 
@@ -15,7 +15,7 @@ def cell(group, name, verdicts, observation="0a", peak=30.0, iterations=1000, **
     result = {"picture": "house", "noise": "gaussian", "observation": observation, "net": "skip", "latent": "noise",
               "seed": 0, "psnr_peak": peak, "peak_iteration": 600, "iterations": iterations, **more}
     (folder / "result.json").write_text(json.dumps(result))
-    (folder / STOPPING).write_text(as_csv(verdicts))
+    (folder / STOPPING_CSV).write_text(as_csv(verdicts))
 
 
 def verdict(rule, psnr, chosen, stopped=None, obeyed=False):
@@ -44,7 +44,7 @@ def test_cells_of_one_observation_are_one_case(group):
 
 
 def test_the_table(group):
-    lines = as_markdown(cases_of(group)).splitlines()
+    lines = rules_table(cases_of(group)).splitlines()
     assert lines[2] == "| `holdout` | 0.40 | 0.40 | 0 | 0 | 1 |"
     assert lines[3] == "| `wmv` | 0.75 | 1.00 | 0 | 0 | 2 |"
     assert "| `emv` | 2.00 | 2.00 | 1 | 0 | 1 |" in lines
@@ -54,7 +54,7 @@ def test_the_table(group):
 
 def test_a_sweep_writes_it_when_there_are_several_rules(group, capsys):
     compare_rules(group)
-    assert (group / "stopping.md").read_text() == as_markdown(cases_of(group))
+    assert (group / "stopping.md").read_text() == rules_table(cases_of(group))
     assert "`holdout`" in capsys.readouterr().out
 
 
