@@ -37,11 +37,13 @@ class Picture:
         name: The stem of the file it came from, or what the caller said.
         pixels: (1, C, H, W) float32 in [0, 1]; C is 1 (grey) or 3 (RGB).
         alpha: (1, 1, H, W) float32 in [0, 1], 0 where transparent; None if there is no such channel.
+        root: where its data set lies; its masks and ready observations are looked for there too.
     """
 
     name: str
     pixels: torch.Tensor
     alpha: torch.Tensor | None = None
+    root: str | None = None
 
 
 class PictureError(ValueError):
@@ -167,6 +169,21 @@ def centre_crop(picture: Picture, size: int | None, centre: tuple[float, float] 
     window = (..., slice(top, top + size), slice(left, left + size))
     alpha = None if picture.alpha is None else picture.alpha[window].contiguous()
     return Picture(picture.name, picture.pixels[window].contiguous(), alpha)
+
+
+def crop_to_multiple(picture: Picture, multiple: int) -> Picture:
+    """Cuts the least off around the middle that makes both sides multiples of `multiple` px.
+
+    >>> crop_to_multiple(Picture("grey", torch.full((1, 1, 40, 70), 0.5)), 32).pixels.shape
+    torch.Size([1, 1, 32, 64])
+    """
+    height, width = picture.pixels.shape[-2:]
+    if min(height, width) < multiple:
+        raise PictureError(f"{picture.name}: {width} x {height} px is less than data.multiple={multiple}")
+    rows, columns = (slice(side % multiple // 2, side % multiple // 2 + side // multiple * multiple)
+                     for side in (height, width))
+    alpha = None if picture.alpha is None else picture.alpha[..., rows, columns].contiguous()
+    return Picture(picture.name, picture.pixels[..., rows, columns].contiguous(), alpha)
 
 
 def to_uint8(pixels: torch.Tensor) -> np.ndarray:

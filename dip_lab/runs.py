@@ -16,14 +16,17 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from dip_lab.data.listing import picked, pictures_in
+from dip_lab.data.registry import digest, pictures_of
 
 RESULT = "result.json"
 # What decides where and how a fit is watched, not what it computes.
-NOT_THE_EXPERIMENT = ("hydra", "logger", "trainer", "name", "rerun", "device", "experiment")
+NOT_THE_EXPERIMENT = ("hydra", "logger", "trainer", "name", "rerun", "device", "experiment", "faithful", "table")
+BASELINE_KEYS = ("data", "task", "seed", "baseline")
+NOT_OF_THE_PICTURE = {"name": None, "folders": None, "root": None}  # where it was found, and what it is called there
 
 WEIGHTS = Path("checkpoints", "weights.pt")  # in a run's folder: the network as its last iteration left it
 # Keys that name a file, or a folder with this file in it: its content counts, neither its place nor its name.
-BY_CONTENT = {"path": Path(), "init_from": WEIGHTS}
+BY_CONTENT = {"path": Path(), "observation": Path(), "init_from": WEIGHTS}
 
 
 def one_line(error: BaseException) -> str:
@@ -83,45 +86,45 @@ def _finite(value: Any) -> Any:
 def config_hash(cfg: DictConfig) -> str:
     """Eight hexadecimal digits of the resolved experiment: the same experiment has the same folder anywhere.
 
-    A file named by a key of `BY_CONTENT` counts by its content; so does the picture `name` of a folder.
+    A file named by a key of `BY_CONTENT` counts by its content; so does the picture `name` of a folder or a data set.
+    Of a baseline only what it looks at counts.
     """
     experiment = {}
     for key in cfg:
-        if key not in NOT_THE_EXPERIMENT:
+        if key in BASELINE_KEYS if cfg.baseline else key not in (*NOT_THE_EXPERIMENT, "baseline"):
             value = cfg[key]
             experiment[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-    return hashlib.sha256(json.dumps(_by_content(experiment), sort_keys=True).encode()).hexdigest()[:8]
+    counted = _by_content(experiment, cfg.data.get("root"))
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _by_content(value: Any, key: str = "") -> Any:
+def _by_content(value: Any, root: str | None, key: str = "") -> Any:
     if isinstance(value, dict):
-        content = {k: _by_content(v, k) for k, v in value.items()}
-        file = _picture_of(value)
-        return content if file is None else {**content, "path": _digest(file), "name": None}
+        content = {k: _by_content(v, root, k) for k, v in value.items()}
+        picture = _picture_of(value)
+        return content if picture is None else {**content, "path": digest(picture, root), **NOT_OF_THE_PICTURE}
     if isinstance(value, list):
-        return [_by_content(item) for item in value]
+        return [_by_content(item, root) for item in value]
     if key in BY_CONTENT and value is not None:
-        path = Path(os.path.expanduser(str(value)), BY_CONTENT[key])
-        return _digest(path) if path.is_file() else str(path.absolute())
+        path = Path(str(value), BY_CONTENT[key])
+        return digest(str(path), root) or str(Path(os.path.expanduser(str(value))).absolute())
     return value
 
 
-def _picture_of(source: dict[str, Any]) -> Path | None:
-    """The file that the keys `path` and `name` of a folder pick, None where they do not."""
+def _picture_of(source: dict[str, Any]) -> str | None:
+    """The file that the keys of a folder, or of a data set, pick; None where they do not."""
+    if "folders" in source:
+        return pictures_of(source["folders"], source["root"]).get(str(source["name"]))
     folder = Path(os.path.expanduser(str(source.get("path") or "")))
     if "name" not in source or not source.get("path") or not folder.is_dir():
         return None
     try:
         names = pictures_in(folder)
         if source["name"] is not None:
-            return folder / picked(names, str(source["name"]), str(folder))
-        return folder / names[0] if len(names) == 1 else None
+            return str(folder / picked(names, str(source["name"]), str(folder)))
+        return str(folder / names[0]) if len(names) == 1 else None
     except ValueError:  # refused, with the reason, where the picture is read
         return None
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def picture_name(cfg: DictConfig) -> str:
@@ -130,19 +133,28 @@ def picture_name(cfg: DictConfig) -> str:
 
 
 def chosen_options(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:
-    """The option of each group that an experiment is made of; of regularisers there may be several: tv+edge."""
-    groups = ("task", "net", "latent", "optimizer", "stopping", "average", "data")
-    return {**{group: choices[group] for group in groups}, "regularizer": "+".join(cfg.regularizer) or "none"}
+    """The option of each group that an experiment is made of; of regularisers there may be several: tv+edge.
+
+    A baseline takes the place of all that makes a fit.
+    """
+    cell = {group: choices[group] for group in ("task", "data")}
+    fit = {group: choices[group] for group in ("net", "latent", "optimizer", "stopping", "average")}
+    fit["regularizer"] = "+".join(cfg.regularizer) or "none"
+    if cfg.baseline:
+        return {**cell, "baseline": choices["baseline"], **dict.fromkeys(fit)}
+    return {**cell, "baseline": None, **fit}
 
 
 def cell_name(cfg: DictConfig, choices: DictConfig) -> str:
-    """`<task>-<net>-<picture>-<hash8>`."""
+    """`<task>-<net>-<picture>-<hash8>`; a baseline's name stands for the net's."""
     picture = re.sub(r"[^\w.]+", "_", picture_name(cfg)).strip("._")[:60] or "picture"
-    return f"{choices.task}-{choices.net}-{picture}-{config_hash(cfg)}"
+    method = choices.baseline if cfg.baseline else choices.net
+    return f"{choices.task}-{method}-{picture}-{config_hash(cfg)}"
 
 
 def register_resolvers() -> None:
-    """Teach OmegaConf `${cell:}`: the name of this run's folder."""
+    """Teach OmegaConf `${cell:}`, the name of this run's folder, and `${either:${faithful},32,1}`."""
+    OmegaConf.register_new_resolver("either", lambda this, first, second: first if this else second, replace=True)
     OmegaConf.register_new_resolver(
         "cell", lambda *, _root_: cell_name(_root_, _root_.hydra.runtime.choices), replace=True
     )

@@ -1,0 +1,121 @@
+"""The files of the public data sets: where each lies on this machine, or where it is downloaded from. No torch."""
+
+import contextlib
+import csv
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import platformdirs
+
+from dip_lab.data.listing import pictures_in
+
+TRIES = 3  # of one download
+LOSSLESS = (".png", ".bmp", ".tif")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of registry.csv: a file, the digest that it must have, and a public address of it."""
+
+    file: str
+    sha256: str
+    url: str
+
+
+@cache
+def registry() -> dict[str, Entry]:
+    """All entries by their file, such as `denoise9/House.png`."""
+    with open(Path(__file__).with_name("registry.csv"), newline="") as file:
+        return {row["file"]: Entry(**row) for row in csv.DictReader(file)}
+
+
+def roots(root: str | None) -> list[Path]:
+    """Folders in which a person keeps data sets: `root`, then that of the variable DIP_LAB_DATA."""
+    named = [root, os.environ.get("DIP_LAB_DATA")]
+    return [Path(os.path.expanduser(folder)) for folder in named if folder]
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept."""
+    return Path(platformdirs.user_cache_dir("dip_lab"))
+
+
+def local(path: str, root: str | None = None) -> Path | None:
+    """The file that a person means by `path`, if they have it: relative to here, or to one of `roots`.
+
+    A file of the registry is looked for in `roots` first. Its extension does not count, as long as nothing is lost by
+    it: some were published as BMP and copied as PNG.
+    """
+    registered, here = path in registry(), Path()
+    for folder in [*roots(root), here] if registered else [here, *roots(root)]:
+        named = folder / os.path.expanduser(path)
+        for candidate in [named, *(named.with_suffix(suffix) for suffix in LOSSLESS if registered)]:
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def located(path: str, root: str | None = None) -> Path:
+    """As `local`; a file of the registry that is not there is downloaded. Any other stays as it was typed.
+
+    Raises:
+        ValueError: it cannot be downloaded; says what to fetch and where to put it.
+    """
+    found = local(path, root)
+    if found is None and path in registry():
+        return download(registry()[path], root)
+    return found or Path(path)
+
+
+def download(entry: Entry, root: str | None = None) -> Path:
+    """The file in the cache; fetched if it is not there, or not as registered.
+
+    It appears under its name only when it is whole and right. A broken download starts again at the file's first byte,
+    since the largest has 1.2 MB: what is resumed is a set, of which the files that are complete are not fetched again.
+    """
+    import pooch
+    from tqdm import tqdm
+
+    fetcher = pooch.create(cache_folder(), base_url="", registry={entry.file: f"sha256:{entry.sha256}"},
+                           urls={entry.file: entry.url}, retry_if_failed=TRIES - 1)
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        (cache_folder() / entry.file).parent.mkdir(parents=True, exist_ok=True)  # pooch's fails if two do it at once
+        # total=1: a bar of nothing is false, and pooch asks; disable=None: without a terminal
+        with tqdm(desc=entry.file, total=1, unit="B", unit_scale=True, leave=False, disable=None) as bar:
+            return Path(fetcher.fetch(entry.file, downloader=pooch.HTTPDownloader(progressbar=bar, timeout=30)))
+    except (OSError, ValueError) as error:  # those of requests are OSErrors; pooch's ValueError: another digest
+        reason = "the file there is not the one that was registered"
+        if isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+        place = [*roots(root), cache_folder()][0]
+        raise ValueError(f"{entry.file} cannot be downloaded ({reason}): fetch {entry.url} and save it as "
+                         f"{place / entry.file} (the variable DIP_LAB_DATA names another folder)") from error
+
+
+def digest(path: str, root: str | None = None) -> str | None:
+    """The SHA-256 of a file as `local` finds it, or else as it is registered; None: there is no such file."""
+    found = local(path, root)
+    if found is not None:
+        return hashlib.sha256(found.read_bytes()).hexdigest()
+    return registry()[path].sha256 if path in registry() else None
+
+
+def pictures_of(folders: list[str], root: str | None = None) -> dict[str, str]:
+    """Name -> file of a set's pictures: those of the registry, and more that lie beside them in `roots`.
+
+    A mask (`vase_mask`) is no picture of the set; of two with one name, that of the first folder counts.
+    """
+    found: dict[str, str] = {}
+    for folder in folders:
+        files = [file for file in registry() if Path(file).parent == Path(folder)]
+        for place in roots(root):
+            with contextlib.suppress(ValueError):  # no such folder there, or no picture in it
+                files += [str(place / folder / name) for name in pictures_in(place / folder)]
+        for file in files:
+            if not Path(file).stem.endswith("_mask"):
+                found.setdefault(Path(file).stem, file)
+    return found
