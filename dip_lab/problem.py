@@ -6,7 +6,8 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from dip_lab.images import Picture
+from dip_lab.data.registry import located
+from dip_lab.images import Picture, read_picture
 from dip_lab.instantiate import instantiate
 from dip_lab.tasks.denoise import Identity
 from dip_lab.tasks.noise import NoNoise
@@ -69,12 +70,17 @@ class Problem(nn.Module):
 
 
 def build_problem(task: DictConfig, picture: Picture, seed: int) -> Problem:
-    """Degrade a picture as the task's YAML says, or take it as the observation (`given`, or nothing degrades it)."""
+    """Degrade a picture as the task's YAML says; or take it as the observation (`given`, or nothing degrades it).
+
+    With a ready `observation` the picture is only the target.
+    """
     operator = instantiate(task.operator)
     operator.prepare(picture, seed)
     noise = instantiate(task.noise)
     target, observation = picture.pixels, picture.pixels
-    if task.given or (isinstance(operator, Identity) and isinstance(noise, NoNoise)):
+    if task.observation is not None:
+        observation, noise = ready_observation(task.observation, picture, operator), None
+    elif task.given or (isinstance(operator, Identity) and isinstance(noise, NoNoise)):
         target = noise = None
         if not isinstance(operator, Identity) and operator.image_size(picture.pixels.shape[-2:]) == tuple(
             picture.pixels.shape[-2:]
@@ -84,3 +90,20 @@ def build_problem(task: DictConfig, picture: Picture, seed: int) -> Problem:
         observation = noise(instantiate(task.observe)(target, operator), seed)
     return Problem(observation, operator, instantiate(task.misfit), instantiate(task.evaluation), target,
                    task.answer, picture.name, noise)
+
+
+def ready_observation(path: str, picture: Picture, operator: nn.Module) -> Tensor:
+    """The observation in a file, such as the authors' own of a paper.
+
+    Raises:
+        ValueError: its size or channels are not those of the operator's observation of the picture.
+    """
+    observation = read_picture(located(path, picture.root)).pixels
+    expected = operator(picture.pixels)
+    if observation.shape != expected.shape:
+        (_, channels, rows, columns), (_, wanted, height, width) = observation.shape, expected.shape
+        raise ValueError(f"task.observation={path} is {columns} x {rows} px with {channels} channels, but "
+                         f"{picture.name} is observed as {width} x {height} px with {wanted}: give its own observation")
+    if observation.shape == picture.pixels.shape:
+        observation = operator(observation)  # what lies under a mask's holes was not measured
+    return observation

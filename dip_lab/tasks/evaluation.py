@@ -7,13 +7,16 @@ from dip_lab.metrics import psnr, psnr_y, ssim
 from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.operators import Operator
 
+SCORES = ("psnr", "ssim", "psnr_8bit", "psnr_y", "psnr_hole")  # all that the rules below give
+
 
 class FullFrame:
-    """`psnr` and `ssim` over all pixels and channels."""
+    """`psnr` and `ssim` over all pixels and channels, and `psnr_8bit`: of the picture as its PNG holds it."""
 
     def scores(self, image: Tensor, target: Tensor, operator: Operator) -> dict[str, Tensor]:
         """Scores of one image (1, C, H, W) in [0, 1]."""
-        return {"psnr": psnr(image, target), "ssim": ssim(image, target)}
+        written = image.clamp(0, 1).mul(255).round() / 255
+        return {"psnr": psnr(image, target), "ssim": ssim(image, target), "psnr_8bit": psnr(written, target)}
 
 
 class LumaFrame(FullFrame):

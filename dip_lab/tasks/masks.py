@@ -9,10 +9,21 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from dip_lab.checks import integer, number, one_of
+from dip_lab.data.registry import located
 from dip_lab.images import Picture, read_picture
 from dip_lab.randomness import generator_of
 
 _log = logging.getLogger(__name__)
+
+
+def check_same_size(key: str, path: str, pixels: Tensor, picture: Picture) -> None:
+    """Refuse a file that is not of the picture's size."""
+    (height, width), (rows, columns) = picture.pixels.shape[-2:], pixels.shape[-2:]
+    if (rows, columns) != (height, width):
+        raise ValueError(
+            f"{key}={path} is {columns} x {rows} px (width x height) but the picture is {width} x {height} px: "
+            f"give a file of that size (data.size may have changed the picture's)"
+        )
 
 
 @dataclass(frozen=True)
@@ -42,13 +53,8 @@ class Mask:
         raise NotImplementedError
 
     def _read(self, picture: Picture) -> Tensor:
-        file = read_picture(self.path)
-        (height, width), (rows, columns) = picture.pixels.shape[-2:], file.pixels.shape[-2:]
-        if (rows, columns) != (height, width):
-            raise ValueError(
-                f"task.mask.path={self.path} is {columns} x {rows} px (width x height) but the picture is "
-                f"{width} x {height} px: give a mask of that size (data.size may have changed the picture's)"
-            )
+        file = read_picture(located(self.path, picture.root))
+        check_same_size("task.mask.path", self.path, file.pixels, picture)
         white = file.pixels.mean(1, keepdim=True)
         if (
             bool(white.min() == white.max())
@@ -77,6 +83,23 @@ class File(Mask):
         raise ValueError(
             "task.mask.path is empty: give a mask file, task.mask.path=holes.png, or a law, task/mask=blobs"
         )
+
+
+@dataclass(frozen=True)
+class Observed(Mask):
+    """What is not black in the observation `path` is known; and what is black in the picture too.
+
+    Of a pixel that is black in both nobody can tell whether it was known: the published table has a picture with a
+    black border (peppers), which no method could guess if all of it counted as a hole.
+    """
+
+    def __call__(self, picture: Picture, seed: int) -> Tensor:
+        """The mask, True = known."""
+        if not self.path:
+            raise ValueError("task/mask=observed needs task.observation=...: a picture with black holes")
+        observation = read_picture(located(self.path, picture.root)).pixels
+        check_same_size("task.observation", self.path, observation, picture)
+        return (observation > 0).any(1, keepdim=True) | (picture.pixels == 0).all(1, keepdim=True)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,14 @@ class Gaussian:
         return _expected_square(clean, std, 0, 1) if self.clip else std.square()
 
 
+class SharedGaussian(Gaussian):
+    """As Gaussian, with the same noise in every channel, as the Deep Decoder's notebooks have it."""
+
+    def __call__(self, clean: Tensor, seed: int) -> Tensor:
+        """Noisy, shaped like `clean`."""
+        return _clipped(clean + self.std * _normal(clean[:, :1], seed), self.clip)
+
+
 class Speckle:
     """y = x (1 + s n) with n ~ N(0, 1), s = sigma / 255: sigma is a white pixel's noise in 8-bit units."""
 
@@ -91,6 +99,30 @@ class Impulse:
 
     def expected_square(self, clean: Tensor) -> Tensor:
         return self.fraction / 2 * (clean.square() + (1 - clean).square())
+
+
+class Shuffled:
+    """The picture's own pixels in random order: its colours without its structure."""
+
+    def __call__(self, clean: Tensor, seed: int) -> Tensor:
+        """Shaped like `clean`; a pixel keeps its channels together."""
+        order = torch.randperm(clean.shape[-2] * clean.shape[-1], generator=generator_of(seed, "noise"))
+        return clean.flatten(2)[..., order.to(clean.device)].reshape(clean.shape)
+
+    def expected_square(self, clean: Tensor) -> Tensor:
+        mean = clean.mean((-2, -1), keepdim=True)
+        return (clean - mean).square() + (clean - mean).square().mean((-2, -1), keepdim=True)
+
+
+class Uniform:
+    """Nothing of the picture: every value is drawn from U[0, 1)."""
+
+    def __call__(self, clean: Tensor, seed: int) -> Tensor:
+        """Shaped like `clean`."""
+        return torch.rand(clean.shape, generator=generator_of(seed, "noise")).to(clean)
+
+    def expected_square(self, clean: Tensor) -> Tensor:
+        return clean.square() - clean + 1 / 3
 
 
 def _normal(like: Tensor, seed: int) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from dip_lab.images import read_picture
+from dip_lab.images import read_picture, to_uint8
 from dip_lab.metrics import psnr, psnr_y, ssim
 from dip_lab.tasks.denoise import Identity
 from dip_lab.tasks.evaluation import FullFrame, HoleFrame, LumaFrame
@@ -27,11 +27,18 @@ def test_scores_have_the_keys_of_their_rule(channels, picture):
     sample = picture(24, 31, channels)
     target, image = sample.pixels, sample.pixels.roll(1, -1)
     full = FullFrame().scores(image, target, Identity())
-    assert full == {"psnr": psnr(image, target), "ssim": ssim(image, target)}
+    written = read_back(image)
+    assert full == {"psnr": psnr(image, target), "ssim": ssim(image, target), "psnr_8bit": psnr(written, target)}
     luma = LumaFrame(4).scores(image, target, Identity())
     assert luma == full | {"psnr_y": psnr_y(image, target, 4)}
     hole = HoleFrame().scores(image, target, masking(sample, 0.5))
     assert {k: hole[k] for k in full} == full and hole.keys() - full.keys() == {"psnr_hole"}
+
+
+def read_back(image):
+    """The image as its PNG holds it."""
+    written = torch.from_numpy(to_uint8(image)).float() / 255
+    return (written if written.ndim == 3 else written[..., None]).permute(2, 0, 1)[None]
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
@@ -50,7 +57,8 @@ def test_psnr_of_the_hole_alone(per_channel, picture):
 
 def test_no_hole_no_score_of_it(picture):
     sample = picture(16, 16)
-    assert HoleFrame().scores(sample.pixels, sample.pixels, masking(sample, 0)).keys() == {"psnr", "ssim"}
+    assert HoleFrame().scores(sample.pixels, sample.pixels, masking(sample, 0)).keys() == {
+        "psnr", "ssim", "psnr_8bit"}
 
 
 @pytest.mark.parametrize("border", [-1, 1.5, "four", None])

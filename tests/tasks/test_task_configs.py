@@ -7,6 +7,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from dip_lab.images import encode_png
 from dip_lab.instantiate import instantiate
 from dip_lab.problem import build_problem
 
@@ -43,6 +44,9 @@ def test_every_option_makes_a_problem(overrides, tmp_path, picture):
 
         Image.new("L", (20, 17), 255).save(tmp_path / "m.png")
         overrides = [*overrides, f"task.mask.path={tmp_path / 'm.png'}"]
+    if "task/mask=observed" in overrides:
+        (tmp_path / "y.png").write_bytes(encode_png(torch.rand(1, 3, 17, 20)))
+        overrides = [*overrides, f"task.observation={tmp_path / 'y.png'}"]
     alpha = torch.ones(1, 1, 17, 20)
     alpha[..., :5] = 0
     cfg = task(tmp_path, *overrides)

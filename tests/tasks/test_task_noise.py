@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dip_lab.images import read_picture
-from dip_lab.tasks.noise import Gaussian, Impulse, NoNoise, Poisson, Speckle
+from dip_lab.tasks.noise import Gaussian, Impulse, NoNoise, Poisson, SharedGaussian, Shuffled, Speckle, Uniform
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 GREY = torch.full((1, 3, 64, 64), 0.5)
@@ -14,6 +14,8 @@ LAWS = {
     "poisson": Poisson(25, clip=True),
     "impulse": Impulse(0.3, per_pixel=False),
     "impulse-per-pixel": Impulse(0.3, per_pixel=True),
+    "shared": SharedGaussian(25, clip=True),
+    "uniform": Uniform(),
 }
 
 
@@ -90,3 +92,24 @@ def test_variance_left_by_the_published_clipping(sigma, ratio):
         ratios.append(((law(clean, 0) - clean).square().mean() / (sigma / 255) ** 2).item())
     assert len(ratios) == 9
     assert sum(ratios) / 9 == pytest.approx(ratio, abs=0.02)
+
+
+def test_shared_noise_is_the_same_in_every_channel():
+    noisy = SharedGaussian(25, clip=True)(GREY, 0)
+    assert bool((noisy == noisy[:, :1]).all())
+    assert (noisy - GREY).std().item() == pytest.approx(25 / 255, rel=0.03)
+
+
+def test_shuffled_pixels_are_the_same_pixels():
+    picture = torch.rand(1, 3, 8, 9, generator=torch.Generator().manual_seed(0))
+    shuffled = Shuffled()(picture, 0)
+    before, after = ({tuple(pixel.tolist()) for pixel in image.flatten(2)[0].T} for image in (picture, shuffled))
+    assert before == after and not torch.equal(picture, shuffled)
+    assert torch.equal(shuffled, Shuffled()(picture, 0)) and not torch.equal(shuffled, Shuffled()(picture, 1))
+
+
+@pytest.mark.parametrize("law", [Shuffled(), Uniform()], ids=["shuffled", "uniform"])
+def test_what_replaces_the_picture_says_how_far_it_is(law):
+    picture = torch.rand(1, 3, 8, 9, generator=torch.Generator().manual_seed(0))
+    squares = torch.stack([(law(picture, seed) - picture).square() for seed in range(3000)])
+    assert torch.allclose(squares.mean(0), law.expected_square(picture), atol=0.03)
