@@ -5,8 +5,8 @@ import textwrap
 from pathlib import Path
 
 # The folders of configs/, in the order in which `--help` lists them.
-GROUPS = ("data", "task", "latent", "net", "optimizer", "stopping", "average", "regularizer", "callbacks", "trainer",
-          "logger", "experiment")
+GROUPS = ("data", "task", "latent", "net", "optimizer", "stopping", "average", "regularizer", "baseline",
+          "callbacks", "trainer", "logger", "experiment")
 USAGE = """\
 dip_lab fits an untrained network to one degraded picture and restores it.
 

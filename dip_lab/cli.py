@@ -4,6 +4,7 @@ Imports Hydra only; torch and Lightning come once there is something to fit, so 
 """
 
 import difflib
+import fnmatch
 import logging
 import os
 import re
@@ -22,7 +23,8 @@ from omegaconf.errors import OmegaConfBaseException
 from dip_lab import runs, sweep
 from dip_lab.catalogue import GROUPS, config_folder, help_text
 from dip_lab.compose import compose, expand_shadow, without_hydra
-from dip_lab.data.listing import pictures_in
+from dip_lab.data.listing import pictures_in, some_of
+from dip_lab.data.registry import pictures_of
 from dip_lab.runs import one_line
 
 log = logging.getLogger(__name__)
@@ -85,8 +87,10 @@ def _say(summary: dict[str, Any], path: Path) -> None:
     units = {"psnr": f"{{:.2f}} dB{observed}", "psnr_hole": "{:.2f} dB in the hole", "psnr_y": "{:.2f} dB on Y",
              "ssim": "{:.4f}", "psnr_peak": f"{{:.2f}} dB at iteration {summary['peak_iteration']} (needs the target)"}
     rows = {key: unit.format(summary[key]) for key, unit in units.items() if summary[key] is not None}
-    rows["iteration"] = f"{summary['chosen_iteration']} of {summary['iterations']}: {summary['stop_reason']}"
-    rows["seconds"] = f"{summary['seconds']:.1f} ({summary['seconds_per_iteration']:.3f} an iteration)"
+    rows["seconds"] = f"{summary['seconds']:.1f}"
+    if summary["iterations"]:
+        rows["iteration"] = f"{summary['chosen_iteration']} of {summary['iterations']}: {summary['stop_reason']}"
+        rows["seconds"] += f" ({summary['seconds_per_iteration']:.3f} an iteration)"
     rows["picture"] = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     for key, text in rows.items():  # plain lines: a table of rich cuts the path off at the terminal's width
         print(f"{key:<10} {text}")
@@ -138,13 +142,31 @@ def _keys(tree: Any, prefix: str = "") -> Any:
         yield from _keys(value, f"{prefix}{key}.")
 
 
-def expand_folder(arguments: list[str]) -> list[str]:
-    """`-m data=folder data.path=pictures` without names means one cell for each picture of the folder."""
-    values = dict(a.split("=", 1) for a in arguments if "=" in a)
-    if not {"-m", "--multirun"} & set(arguments) or values.get("data") != "folder" or "data.name" in values:
+def expand_pictures(arguments: list[str]) -> list[str]:
+    """`-m data=denoise9` without a name, or `data.name=glob(kodim*)`: one cell for each such picture.
+
+    Of a folder (`data=folder data.path=...`) as of a data set.
+    """
+    values = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    pattern = re.fullmatch(r"""["']?glob\((.*)\)["']?""", values.get("data.name", ""))
+    everything = {"-m", "--multirun"} & set(arguments) and "data" in values and "data.name" not in values
+    if not pattern and not everything:
         return arguments
-    names = pictures_in(values.get("data.path", "").strip("'\""))
-    return [*arguments, "data.name=" + ",".join(map(quoted, names))]
+    source = compose([argument for argument in map(quote_path, arguments)
+                      if re.match(r"(data|experiment|data\.(?!name)\w+)=", argument)]).data
+    if "folders" in source:
+        names = list(pictures_of(source.folders, source.root))
+    elif "path" in source and "name" in source:
+        names = pictures_in(source.path)
+    elif everything:
+        return arguments
+    else:
+        raise ValueError(f"data.name={values['data.name']}: only a folder and a data set have pictures to choose from")
+    chosen = fnmatch.filter(names, pattern[1]) if pattern else names
+    if not chosen:
+        raise ValueError(f"data.name={values['data.name']}: no such picture; there are {some_of(names, 40)}")
+    rest = [argument for argument in arguments if not argument.startswith("data.name=")]
+    return [*rest, "data.name=" + ",".join(map(quoted, chosen))]
 
 
 def quote_path(argument: str) -> str:
@@ -154,7 +176,8 @@ def quote_path(argument: str) -> str:
     'data.path=no such, file'
     """
     key, _, value = argument.partition("=")
-    if key.endswith((".path", ".init_from")) and value and os.path.exists(os.path.expanduser(value)):
+    names_a_file = key.endswith((".path", ".root", ".init_from", ".observation"))
+    if names_a_file and value and os.path.exists(os.path.expanduser(value)):
         return f"{key}={quoted(value)}"
     return argument
 
@@ -177,7 +200,7 @@ def main() -> int:
     try:
         # Flags first: argparse, in Hydra, understands overrides on one side of `-m` only.
         arguments = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
-        sys.argv[1:] = map(quote_path, expand_folder(expand_shadow(arguments)))
+        sys.argv[1:] = map(quote_path, expand_pictures(expand_shadow(arguments)))
         job()
     except MISTAKES as error:
         if FULL_ERROR:

@@ -3,9 +3,11 @@
 import contextlib
 import logging
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from dip_lab.optimizers.weight_noise import WeightNoise
 from dip_lab.problem import Problem, build_problem
 from dip_lab.randomness import seed_of
 from dip_lab.regularizers.regularizer import Together
-from dip_lab.results.conclude import conclude, mean_of_seeds
+from dip_lab.results.conclude import conclude, conclude_baseline, mean_of_seeds
 from dip_lab.results.history import History
 from dip_lab.results.restoration import Restoration
 from dip_lab.runs import config_hash
@@ -45,7 +47,7 @@ COMMON = {"net": ("lr", "init", "init_from"), "optimizer": ("schedule", "clip", 
 
 def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, picture: Picture | None = None,
         callbacks: Sequence[pl.Callback] = ()) -> Restoration:
-    """Fit one network to one picture.
+    """Fit one network to one picture, or restore it by a baseline.
 
     Args:
         cfg: the composed config.
@@ -60,16 +62,27 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
     check(cfg)
     picture = picture or instantiate(cfg.data).load()
     problem = build_problem(cfg.task, picture, cfg.seed)
-    run = prepare(cfg, choices, folder, problem, callbacks)  # what cannot work is refused before a tracker opens
+    if cfg.baseline:
+        run = partial(by_baseline, cfg, choices, problem)
+    else:
+        run = prepare(cfg, choices, folder, problem, callbacks)  # what cannot work is refused before a tracker opens
     with tracker(cfg) as loggers, quiet():
         restoration = run(loggers)
-        if cfg.average.seeds > 1:
+        if cfg.average.seeds > 1 and not cfg.baseline:
             others = other_seeds(cfg, choices, folder, picture, callbacks) if restoration.is_done else []
             restoration = mean_of_seeds([restoration, *others], problem, config_hash(cfg))
         if folder:
             restoration.save(folder)
         report(loggers, restoration)
     return restoration
+
+
+def by_baseline(cfg: DictConfig, choices: Mapping[str, str], problem: Problem,
+                loggers: Sequence[Logger]) -> Restoration:
+    """What a method without a network makes of the observation; nothing is fitted, so there are no curves."""
+    started = time.perf_counter()
+    image = instantiate(cfg.baseline)(problem)
+    return conclude_baseline(cfg, choices, problem, image, time.perf_counter() - started, History(COLUMNS, None))
 
 
 def other_seeds(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, picture: Picture,
@@ -127,7 +140,7 @@ def prepare(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pr
 
 def report(loggers: Sequence[Logger], restoration: Restoration) -> None:
     """Give the trackers the picture, the table of the stopping rules and the summary."""
-    log_image(loggers, "restoration", restoration.image, restoration.summary["iterations"])
+    log_image(loggers, "restoration", restoration.image, restoration.summary["iterations"] or 0)
     rows = [asdict(verdict) for verdict in restoration.verdicts]
     for logger in loggers:
         try:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from dip_lab.results.stopping_table import cases_of, rules_table
 from dip_lab.runs import read_result, write_atomic
 
-COLUMNS = ("task", "net", "picture", "seed", "status", "psnr", "ssim", "psnr_hole", "psnr_y", "psnr_peak",
+COLUMNS = ("task", "net", "baseline", "picture", "seed", "status", "psnr", "ssim", "psnr_hole", "psnr_y", "psnr_peak",
            "psnr_observed", "chosen_iteration", "iterations", "seconds", "parameters", "cell")
 ended: list[tuple[str, Path]] = []  # of this process: (done, skipped or failed; the cell's folder)
 

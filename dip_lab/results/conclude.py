@@ -18,6 +18,7 @@ from dip_lab.results.restoration import Restoration
 from dip_lab.results.verdicts import verdicts
 from dip_lab.runs import chosen_options, config_hash
 from dip_lab.speed import autocast_dtype, peak_memory_mb
+from dip_lab.tasks.evaluation import SCORES
 
 
 @torch.no_grad()
@@ -29,36 +30,31 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
     problem, rule = module.problem, stopping.rule
     image, chosen = stopping.answer(module)
     image = image.cpu()
-    scores = problem.scores(image)
+    psnr = _psnr(problem, image)
     curve = "psnr" if module.average.image is None else "psnr_average"
     rules = {choices["stopping"]: rule, **stopping.shadow}
     psnrs = {name: _psnr(problem, watcher.kept) for name, watcher in rules.items()}
-    psnrs[choices["stopping"]] = scores.get("psnr")
-    peaks = [history.peak(curve), (scores.get("psnr"), chosen or iterations)]
+    psnrs[choices["stopping"]] = psnr
+    peaks = [history.peak(curve), (psnr, chosen or iterations)]
     peaks += [(psnrs[name], watcher.chosen_iteration) for name, watcher in stopping.shadow.items()]
     peak = max((p for p in peaks if p and p[0] is not None), key=lambda p: p[0], default=None)
     stop_reason = guard.reason or stopping.reason or "iterations used up"
     if interrupted:
         stop_reason = f"interrupted by {interrupted}"
     summary: dict[str, Any] = {
-        **chosen_options(cfg, choices),
-        "noise": choices["task/noise"],
-        "picture": problem.name,
-        "observation": problem.digest(),
-        "seed": cfg.seed,
+        **_of_the_cell(cfg, choices, problem),
         "status": "interrupted" if interrupted else "done",
         "error": None,
         "iterations": iterations,
         "chosen_iteration": chosen or iterations,
         "stop_reason": stop_reason,
         "oracle": rule.uses_target,
-        **{key: scores.get(key) for key in ("psnr", "ssim", "psnr_y", "psnr_hole")},
-        "psnr_output": _psnr(problem, rule.kept_output if chosen else None),
-        "psnr_average": _psnr(problem, rule.kept_average if chosen else None),
+        **_scores(problem, image),
+        **_scores(problem, rule.kept_output if chosen else None, "_output"),
+        **_scores(problem, rule.kept_average if chosen else None, "_average"),
         "psnr_last": history.rows[-1][curve] if history.rows else None,
         "psnr_peak": peak[0] if peak else None,
         "peak_iteration": peak[1] if peak else None,
-        "psnr_observed": _psnr(problem, problem.baseline()),
         "guard_events": guard.events,
         "seconds": round(seconds, 3),
         "seconds_per_iteration": round(seconds / max(iterations, 1), 5),
@@ -66,9 +62,7 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type,
         "precision": "float32" if autocast_dtype(cfg.precision, device.type) is None else "bf16",
         "parameters": sum(parameter.numel() for parameter in module.generator.net.parameters()),
-        "config_hash": config_hash(cfg),
-        "versions": {"python": platform.python_version(),
-                     **{name: version(name) for name in ("torch", "pytorch-lightning", "hydra-core", "numpy")}},
+        "versions": _versions(),
     }
     pictures = {} if problem.target is None else {"target": problem.target}
     pictures |= {"observed": problem.baseline(), "latent": _latent_picture(module.generator)}
@@ -81,24 +75,63 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
     return Restoration(image, summary, history, pictures, problem.answer, rows)
 
 
+@torch.no_grad()
+def conclude_baseline(cfg: DictConfig, choices: Mapping[str, str], problem: Problem, image: Tensor, seconds: float,
+                      history: History) -> Restoration:
+    """The restoration of a method without a network: the same summary, null where only a fit has a value."""
+    summary: dict[str, Any] = {
+        **_of_the_cell(cfg, choices, problem),
+        "status": "done",
+        "stop_reason": "no iterations: a baseline",
+        "oracle": False,
+        **_scores(problem, image),
+        **_scores(problem, None, "_output"),
+        **_scores(problem, None, "_average"),
+        "seconds": round(seconds, 3),
+        "device": platform.processor() or "cpu",
+        **dict.fromkeys(("error", "iterations", "chosen_iteration", "psnr_last", "psnr_peak", "peak_iteration",
+                         "guard_events", "seconds_per_iteration", "peak_memory_mb", "precision", "parameters")),
+        "versions": _versions(),
+    }
+    pictures = {} if problem.target is None else {"target": problem.target}
+    return Restoration(image, summary, history, pictures | {"observed": problem.baseline()}, problem.answer, [])
+
+
+def _of_the_cell(cfg: DictConfig, choices: Mapping[str, str], problem: Problem) -> dict[str, Any]:
+    """What is known before anything is restored."""
+    return {
+        **chosen_options(cfg, choices),
+        "noise": choices["task/noise"],
+        "picture": problem.name,
+        "observation": problem.digest(),
+        "psnr_observed": _psnr(problem, problem.baseline()),
+        "seed": cfg.seed,
+        "config_hash": config_hash(cfg),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "pytorch-lightning", "hydra-core", "numpy")}}
+
+
 def mean_of_seeds(members: Sequence[Restoration], problem: Problem, config_hash: str) -> Restoration:
     """The mean of fits that differ in their seed, and how much they differ; the curves are those of the first."""
     first = members[0]
     images = torch.cat([member.image for member in members])
     image = images.mean(0, keepdim=True)
-    scores = problem.scores(image)
-    keys = ("seed", "psnr", "chosen_iteration", "iterations", "seconds", "status")
+    keys = ("seed", "psnr", "psnr_8bit", "chosen_iteration", "iterations", "seconds", "status")
     summary = {
         **first.summary,
-        **{key: scores.get(key) for key in ("psnr", "ssim", "psnr_y", "psnr_hole")},
+        **_scores(problem, image),
         "members": [{key: member.summary[key] for key in keys} for member in members],
         "status": members[-1].summary["status"],
         "stop_reason": members[-1].summary["stop_reason"],
         "seconds": round(sum(member.summary["seconds"] for member in members), 3),
         "config_hash": config_hash,
     }
-    if "psnr" in scores:
-        summary["psnr_peak"] = max(scores["psnr"], first.summary["psnr_peak"])
+    if summary["psnr"] is not None:
+        summary["psnr_peak"] = max(summary["psnr"], first.summary["psnr_peak"])
     pictures = first.pictures
     if len(members) > 1:
         deviation = images.std(0, keepdim=True)
@@ -113,8 +146,14 @@ def uncertainty(deviation: Tensor) -> dict[str, float]:
     return {"uncertainty_mean": float(pixels.mean()), "uncertainty_max": float(pixels.max())}
 
 
-def _psnr(problem, image: Tensor | None) -> float | None:
-    return None if image is None else problem.scores(image.cpu()).get("psnr")
+def _scores(problem: Problem, image: Tensor | None, suffix: str = "") -> dict[str, float | None]:
+    """All scores of an image, None where there is no image, no target, or the task has no such score."""
+    scores = {} if image is None else problem.scores(image.cpu())
+    return {key + suffix: scores.get(key) for key in SCORES}
+
+
+def _psnr(problem: Problem, image: Tensor | None) -> float | None:
+    return _scores(problem, image)["psnr"]
 
 
 def _latent_picture(generator: Generator) -> Tensor:

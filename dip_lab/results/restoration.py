@@ -67,11 +67,13 @@ class Restoration:
     def save(self, folder: Path) -> None:
         """Write pictures and plots, and the summary last: a folder with a summary is complete."""
         write_atomic(folder / f"{self.answer}.png", encode_png(self.image))
-        write_atomic(folder / f"{self.answer}_curves.png", self.curves())
+        if self.history.rows:  # a baseline has none
+            write_atomic(folder / f"{self.answer}_curves.png", self.curves())
         write_atomic(folder / f"{self.answer}_panel.png", self.panel())
         for name, picture in self.pictures.items():
             write_atomic(folder / f"{name}.png", encode_png(_shown(name, picture)))
-        write_atomic(folder / STOPPING_CSV, as_csv(self.verdicts).encode())
+        if self.verdicts:
+            write_atomic(folder / STOPPING_CSV, as_csv(self.verdicts).encode())
         write_json(folder / RESULT, self.summary)
 
     def __repr__(self) -> str:
@@ -81,7 +83,7 @@ class Restoration:
     def _repr_html_(self) -> str:
         drawn = "".join(
             f'<img src="data:image/png;base64,{base64.b64encode(png).decode()}" style="max-width:100%">'
-            for png in (self.panel(), self.curves())
+            for png in (self.panel(), *([self.curves()] if self.history.rows else []))
         )
         return f"<div><p>{html.escape(repr(self))}</p>{drawn}</div>"
 

@@ -12,10 +12,12 @@ from PIL import Image
 from dip_lab.images import Picture
 from dip_lab.trees import clone
 
-KEYS = """task net latent optimizer stopping average data regularizer noise picture observation seed status error
-    iterations chosen_iteration stop_reason oracle psnr ssim psnr_y psnr_hole psnr_output psnr_average psnr_last
-    psnr_peak peak_iteration psnr_observed guard_events seconds seconds_per_iteration peak_memory_mb device precision
-    parameters config_hash versions""".split()
+SCORES = "psnr ssim psnr_8bit psnr_y psnr_hole".split()
+KEYS = [*"""task data baseline net latent optimizer stopping average regularizer noise picture observation psnr_observed
+    seed config_hash status error iterations chosen_iteration stop_reason oracle""".split(), *SCORES,
+    *(f"{score}_output" for score in SCORES), *(f"{score}_average" for score in SCORES), *"""psnr_last psnr_peak
+    peak_iteration guard_events seconds seconds_per_iteration peak_memory_mb device precision parameters
+    versions""".split()]
 
 
 def given(channels=3, height=13, width=17):

@@ -1,0 +1,1 @@
+"""Classical methods to compare with: no network, no fit; functions Problem -> image."""
