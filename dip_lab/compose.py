@@ -4,7 +4,9 @@ import re
 from collections.abc import Sequence
 
 import hydra
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from dip_lab import runs
@@ -17,6 +19,22 @@ def compose(overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         return hydra.compose("run", expand_shadow(overrides), return_hydra_config=True)
+
+
+def cells_of(experiment: Sequence[str]) -> list[DictConfig]:
+    """The configs that `python run.py` with these overrides would run one after the other, nodes `hydra` included.
+
+    The values that an experiment's own `hydra.sweeper.params` gives, and those with commas, are swept.
+    """
+    runs.register_resolvers()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        chosen = [argument for argument in experiment if argument.startswith("experiment=")]
+        params = hydra.compose("run", chosen, return_hydra_config=True).hydra.sweeper.params or {}
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        swept = parser.parse_overrides([*(f"{key}={value}" for key, value in params.items()), *experiment])
+        batches = BasicSweeper.split_arguments(swept, max_batch_size=None)
+        return [hydra.compose("run", overrides, return_hydra_config=True) for overrides in batches[0]]
 
 
 def expand_shadow(arguments: Sequence[str]) -> list[str]:

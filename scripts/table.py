@@ -1,0 +1,100 @@
+"""A published table beside ours, from the result files of an experiment, whatever of it has been run:
+
+    python scripts/table.py paper/denoise25                # table.md, table.csv, table.tex in outputs/paper_denoise25
+    python scripts/table.py paper/denoise25 seed=0,1,2     # mean and standard deviation over seeds
+    python scripts/table.py paper/denoise25 --plan         # what there is to run, and how long it takes here
+
+What follows the experiment are overrides, the same as those that it was run with.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab
+
+from dip_lab.cli import MISTAKES, expand_pictures, explain  # noqa: E402
+from dip_lab.compose import cells_of, expand_shadow, without_hydra  # noqa: E402
+from dip_lab.results.paper_table import Cell, as_csv, as_latex, as_markdown, entries, found  # noqa: E402
+from dip_lab.runs import write_atomic  # noqa: E402
+
+MEASURED = 5  # iterations, after two to warm up
+
+
+def write_table(cells: list[Cell]) -> None:
+    """The table in three formats beside the cells, and on the terminal."""
+    listed = entries(cells)
+    folder = cells[0].folder.parent
+    for extension, form in (("md", as_markdown), ("csv", as_csv), ("tex", as_latex)):
+        write_atomic(folder / f"table.{extension}", form(listed).encode())
+    print(as_markdown(listed))
+    states = [cell.status for cell in cells]
+    print(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)), "->", folder / "table.md")
+
+
+def plan(cells: list[Cell]) -> None:
+    """The cells, their iterations left, the seconds that an iteration takes here, and the hours of what is left."""
+    measured: dict[tuple, float] = {}
+    total = 0.0
+    print(f"{'cell':<52} {'status':<12} {'iterations':>10} {'s/iteration':>12} {'hours':>7}")
+    for cell in cells:
+        if cell.cfg.baseline:
+            print(f"{cell.folder.name:<52} {cell.status:<12} {'baseline':>10}")
+            continue
+        kind = kind_of(cell)
+        left = 0 if cell.status == "done" else cell.cfg.iterations * cell.cfg.average.seeds
+        if cell.status == "interrupted":
+            left -= cell.result["iterations"]
+        if left and kind not in measured:
+            measured[kind] = seconds_per_iteration(cell)
+        hours = left * measured.get(kind, 0) / 3600
+        total += hours
+        pace = f"{measured[kind]:.3f}" if kind in measured else ""
+        print(f"{cell.folder.name:<52} {cell.status:<12} {left:>10} {pace:>12} {hours:>7.2f}", flush=True)
+    print(f"{total:.1f} hours, one cell after the other; measured over {MEASURED} iterations of each kind of cell")
+
+
+def kind_of(cell: Cell) -> tuple:
+    """Cells of one kind take the same time: task, network and size of the picture."""
+    from dip_lab.instantiate import instantiate
+
+    choices = cell.cfg.hydra.runtime.choices
+    picture = instantiate(cell.cfg.data).load()
+    return choices.task, str(cell.cfg.net), str(cell.cfg.latent), cell.cfg.precision, tuple(picture.pixels.shape)
+
+
+def seconds_per_iteration(cell: Cell) -> float:
+    """Of a fit without files."""
+    from omegaconf import OmegaConf
+
+    from dip_lab.experiment import fit
+
+    def seconds(iterations: int) -> float:
+        short = {"iterations": iterations, "average": {"seeds": 1}, "logger": None}
+        started = time.perf_counter()
+        fit(OmegaConf.merge(without_hydra(cell.cfg), short), cell.cfg.hydra.runtime.choices, None)
+        return time.perf_counter() - started
+
+    seconds(2)
+    return (seconds(2 + MEASURED) - seconds(2)) / MEASURED
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", help="a file of configs/experiment, such as paper/denoise25")
+    parser.add_argument("--plan", action="store_true", help="what there is to run, and how long it takes here")
+    parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="where the runs are (default: outputs)")
+    parser.add_argument("overrides", nargs="*")
+    args = parser.parse_intermixed_args(arguments)
+    overrides = expand_pictures(expand_shadow([f"experiment={args.experiment}", *args.overrides]))
+    cells = [found(cfg, args.outputs) for cfg in cells_of(overrides)]
+    plan(cells) if args.plan else write_table(cells)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except MISTAKES as error:
+        print(explain(error, sys.argv[1:]), file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,95 @@
+"""scripts/table.py and the experiments of configs/experiment/paper, on small pictures."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dip_lab.catalogue import options
+from dip_lab.compose import cells_of
+from dip_lab.images import read_picture
+
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "table.py"
+TINY = ["net.width=4", "net.depth=2", "iterations=4", "logger=none", "device=cpu", "precision=float32"]
+CELLS = ["experiment=paper/sr_x4_set5", "baseline=bicubic,none", "data.name=baby,bird", *TINY]
+
+
+@pytest.fixture
+def table(monkeypatch, capsys):
+    """Runs scripts/table.py with arguments: what it printed."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    spec = importlib.util.spec_from_file_location("table", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(*arguments):
+        module.main(list(arguments))
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def set5(tmp_path, monkeypatch):
+    """Two small pictures where Set5's are looked for."""
+    folder = tmp_path / "data" / "sr" / "Set5" / "HR"
+    folder.mkdir(parents=True)
+    for name in ("baby", "bird"):
+        Image.effect_noise((70, 66), 60).convert("RGB").save(folder / f"{name}.png")
+    monkeypatch.setenv("DIP_LAB_DATA", str(tmp_path / "data"))
+
+
+def line_of(text, start):
+    return [field.strip() for field in next(x for x in text.splitlines() if x.startswith(f"| {start}")).split("|")[2:]]
+
+
+def test_an_interrupted_table_resumes_and_is_right_at_every_moment(command, table, set5):
+    arguments = ["paper/sr_x4_set5", *CELLS[1:]]
+    assert line_of(table(*arguments), "DIP, last output, ours") == ["missing"] * 5 + ["0 of 5", "0 of 5", ""]
+    code, printed = command("-m", *CELLS, "data.name=baby")  # as if it had been ended after the first picture
+    assert code == 0, printed
+    fields = line_of(table(*arguments), "DIP, last output, ours")
+    assert fields[1:5] == ["missing"] * 4 and fields[5] == f"{fields[0]} (1 of 5)"
+    code, printed = command(*CELLS)
+    assert code == 0 and "2 done, 2 skipped, 0 failed" in printed
+    again = table(*arguments)
+    assert line_of(again, "DIP, last output, ours")[0] == fields[0]
+    assert "(2 of 5)" in line_of(again, "bicubic, ours")[5]
+    written = Path("outputs/paper_sr_x4_set5/table.md").read_text()
+    assert written.strip() in again and Path("outputs/paper_sr_x4_set5/table.tex").exists()
+
+
+def test_the_plan_counts_what_is_left_and_measures_the_step(command, table, set5):
+    assert command("-m", *CELLS, "data.name=baby")[0] == 0
+    plan = table("paper/sr_x4_set5", "--plan", *CELLS[1:])
+    rows = {line.split()[0].rsplit("-", 1)[0]: line.split()[1:] for line in plan.splitlines()[1:5]}
+    assert rows["super_resolution-bicubic-baby"] == ["done", "baseline"]
+    assert rows["super_resolution-skip-baby"][:2] == ["done", "0"]
+    status, left, pace, _ = rows["super_resolution-skip-bird"]
+    assert (status, left) == ("missing", "4") and float(pace) > 0
+    assert "hours, one cell after the other" in plan
+    assert not list(Path("outputs/paper_sr_x4_set5").glob("*-skip-bird-*"))  # it ran nothing
+
+
+def test_what_was_cropped_is_what_was_published(command, set5):
+    assert command("-m", *CELLS, "baseline=none", "data.name=bird")[0] == 0
+    (folder,) = Path("outputs/paper_sr_x4_set5").glob("*-skip-bird-*")
+    assert read_picture(folder / "dip_superres_x4.png").pixels.shape == (1, 3, 64, 64)
+    assert command("-m", *CELLS, "baseline=none", "data.name=bird", "faithful=false")[0] == 0
+    (other,) = set(Path("outputs/paper_sr_x4_set5").glob("*-skip-bird-*")) - {folder}
+    assert read_picture(other / "dip_superres_x4.png").pixels.shape == (1, 3, 66, 70)
+
+
+@pytest.mark.parametrize("name", options("experiment/paper"))
+def test_every_table_has_a_column_for_each_cell_and_a_cell_for_each_row(name):
+    cells = cells_of([f"experiment=paper/{name}", "baseline=none"])
+    spec = cells[0].get("table")
+    if spec is None:
+        return
+    assert {str(cfg.data.name) for cfg in cells} <= set(spec.pictures)
+    for row in spec.rows:
+        assert not row.get("published") or len(row.published) == len(spec.pictures), row.name
+        assert "key" in row or "published" in row, row.name
+    assert spec.tolerance == 0.5
