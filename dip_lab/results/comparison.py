@@ -30,19 +30,24 @@ class Curve:
     values: list[float]
 
 
-def curves_of(group: Path) -> list[Curve]:
-    """The curves of all cells of a group's folder that have a PSNR, the best first."""
+def labelled_cells(group: Path, *needed: str) -> list[tuple[str, Path, dict]]:
+    """(label, folder, summary) of the fits in a group's folder that have these figures; labels are unique in a task."""
     cells = [(path.parent, result) for path in sorted(group.glob("*/result.json"))
-             if (result := read_result(path.parent)).get("psnr") is not None]
+             if all((result := read_result(path.parent)).get(key) is not None for key in ("chosen_iteration", *needed))]
     names = [_label(result, [other for _, other in cells if other["task"] == result["task"]]) for _, result in cells]
     known = Counter((result["task"], name) for (_, result), name in zip(cells, names, strict=True))
+    # Cells that differ in another key are told apart by the hash in their folder's name.
+    return [(name if known[result["task"], name] == 1 else f"{name} {result['config_hash']}", folder, result)
+            for (folder, result), name in zip(cells, names, strict=True)]
+
+
+def curves_of(group: Path) -> list[Curve]:
+    """The curves of all cells of a group's folder that have a PSNR, the best first."""
     curves = []
-    for (folder, result), name in zip(cells, names, strict=True):
+    for label, folder, result in labelled_cells(group, "psnr"):
         with open(folder / "history.csv", newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["psnr"]]
         values = [float(row["psnr_average"] or row["psnr"]) for row in rows]
-        # Cells that differ in another key are told apart by the hash in their folder's name.
-        label = name if known[result["task"], name] == 1 else f"{name} {result['config_hash']}"
         curves.append(Curve(result["task"], label, result["psnr"], result["chosen_iteration"],
                             [int(row["iteration"]) for row in rows], [float(row["seconds"]) for row in rows], values))
     return sorted(curves, key=lambda curve: -curve.psnr)
