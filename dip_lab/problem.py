@@ -64,9 +64,9 @@ class Problem(nn.Module):
         return {k: float(v) for k, v in self.evaluation.scores(image, self.target, self.operator).items()}
 
     @torch.no_grad()
-    def baseline(self) -> Tensor:
+    def observed(self) -> Tensor:
         """The observation at the restoration's size: what a person sees before the restoration."""
-        return self.operator.baseline(self.observation)
+        return self.operator.observed(self.observation)
 
 
 def build_problem(task: DictConfig, picture: Picture, seed: int) -> Problem:

@@ -22,7 +22,7 @@ def total_variation(problem: Problem, weight: float, iterations: int, lr: float,
         iterations: steps of Adam, at least 1.
         lr: its step, in [0, 1] units of a pixel.
         noise: start from U[0, noise) as published, of which what the operator does not see remains without TV; 0: from
-            the problem's baseline.
+            the observation, made as large as the picture.
         seed: of that noise.
 
     Returns:
@@ -32,7 +32,7 @@ def total_variation(problem: Problem, weight: float, iterations: int, lr: float,
         ValueError: `weight` is negative, `iterations` below 1, `lr` not positive, `noise` not in [0, 1].
     """
     weight, lr = number("baseline.weight", weight, 0), number("baseline.lr", lr, 0, above=True)
-    image = problem.baseline().clone()
+    image = problem.observed().clone()
     if number("baseline.noise", noise, 0, 1):
         image = noise * torch.rand(image.shape, generator=generator_of(seed, "baseline")).to(image)
     image.requires_grad_()

@@ -34,7 +34,7 @@ class ImageLatent(Latent):
         self.noise = Noise("uniform", scale, noise_depth, 0) if noise_depth else None
 
     def setup(self, problem: Pictured) -> None:
-        self.guide = problem.baseline()
+        self.guide = problem.observed()
         if self.path is not None:
             height, width = self.guide.shape[-2:]
             self.guide = read_picture(self.path).pixels

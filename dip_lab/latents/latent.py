@@ -13,7 +13,7 @@ from dip_lab.randomness import generator_of
 class Pictured(Protocol):
     """What a latent may see of a problem: never its target."""
 
-    def baseline(self) -> Tensor: ...
+    def observed(self) -> Tensor: ...
 
 
 class Latent(nn.Module):

@@ -48,7 +48,7 @@ class RED(Regularizer):
         self._result: Future | None = None
 
     def setup(self, problem: Any, seed: int) -> None:
-        self.v = problem.baseline().float().clone().clamp_(0, 1)
+        self.v = problem.observed().float().clone().clamp_(0, 1)
         self.u, self.denoised = torch.zeros_like(self.v), self.v.clone()
         self.pending, self._result = self.v.cpu().clone(), None
 

@@ -65,7 +65,7 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
         "versions": _versions(),
     }
     pictures = {} if problem.target is None else {"target": problem.target}
-    pictures |= {"observed": problem.baseline(), "latent": _latent_picture(module.generator)}
+    pictures |= {"observed": problem.observed(), "latent": _latent_picture(module.generator)}
     deviation = getattr(module.average, "deviation", None)
     if deviation is not None:
         deviation = deviation.cpu()
@@ -94,7 +94,7 @@ def conclude_baseline(cfg: DictConfig, choices: Mapping[str, str], problem: Prob
         "versions": _versions(),
     }
     pictures = {} if problem.target is None else {"target": problem.target}
-    return Restoration(image, summary, history, pictures | {"observed": problem.baseline()}, problem.answer, [])
+    return Restoration(image, summary, history, pictures | {"observed": problem.observed()}, problem.answer, [])
 
 
 def _of_the_cell(cfg: DictConfig, choices: Mapping[str, str], problem: Problem) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _of_the_cell(cfg: DictConfig, choices: Mapping[str, str], problem: Problem) 
         "noise": choices["task/noise"],
         "picture": problem.name,
         "observation": problem.digest(),
-        "psnr_observed": _psnr(problem, problem.baseline()),
+        "psnr_observed": _psnr(problem, problem.observed()),
         "seed": cfg.seed,
         "config_hash": config_hash(cfg),
     }

@@ -42,7 +42,7 @@ class Masking(Operator):
         """The observation with 0 in the holes."""
         return observation * self.known
 
-    def baseline(self, observation: Tensor) -> Tensor:
+    def observed(self, observation: Tensor) -> Tensor:
         """The observation with black holes, whatever a given picture has in them."""
         return self.adjoint(observation)
 

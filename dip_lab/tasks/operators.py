@@ -33,6 +33,6 @@ class Operator(nn.Module):
         """(height, width) of the image behind an observation of this (height, width). Here: the same."""
         return observation_size
 
-    def baseline(self, observation: Tensor) -> Tensor:
+    def observed(self, observation: Tensor) -> Tensor:
         """What one would show without any restoration, at the image's size. Here: the observation."""
         return observation

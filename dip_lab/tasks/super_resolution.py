@@ -57,7 +57,7 @@ class Downsample(Operator):
             return known
         return observation_size[0] * self.factor, observation_size[1] * self.factor
 
-    def baseline(self, observation: Tensor) -> Tensor:
+    def observed(self, observation: Tensor) -> Tensor:
         """Bicubic upsampling (a = -1/2, Pillow's BICUBIC), clamped to [0, 1], cropped to the image's size."""
         height, width = self.image_size(observation.shape[-2:])
         larger = F.interpolate(

@@ -15,7 +15,7 @@ def objective(problem, image, weight):
 def test_the_objective_falls(task, weight, face, problem_of):
     problem = problem_of(face(), f"task={task}")
     image = total_variation(problem, weight=weight, iterations=150, lr=0.01, noise=0, seed=0)
-    assert objective(problem, image, weight) < 0.8 * objective(problem, problem.baseline(), weight)
+    assert objective(problem, image, weight) < 0.8 * objective(problem, problem.observed(), weight)
 
 
 @pytest.mark.parametrize("weight", [0, 1e-6])

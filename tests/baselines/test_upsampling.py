@@ -24,4 +24,4 @@ def test_as_torch_enlarges(filter, factor, channels, face, problem_of, baseline_
 def test_bicubic_is_the_problem_s_own_baseline(face, problem_of, baseline_of):
     problem = problem_of(face(), "task=super_resolution", "task.given=true")
     assert problem.image_shape == (1, 3, 132, 188)
-    assert torch.allclose(baseline_of("bicubic")(problem), problem.baseline(), atol=1e-5)
+    assert torch.allclose(baseline_of("bicubic")(problem), problem.observed(), atol=1e-5)

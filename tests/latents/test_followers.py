@@ -12,7 +12,7 @@ class Pictured:
     def __init__(self, image):
         self.image = image
 
-    def baseline(self):
+    def observed(self):
         return self.image
 
 

@@ -108,7 +108,7 @@ class Observed:
     def __init__(self, height=10, width=6, channels=3):
         self.pixels = torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(0))
 
-    def baseline(self):
+    def observed(self):
         return self.pixels
 
 

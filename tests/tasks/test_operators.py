@@ -42,7 +42,7 @@ def test_adjoint(name, shape):
     assert y.dtype == torch.float64 and operator.adjoint(u).shape == x.shape
     assert torch.allclose((y * u).sum(), (x * operator.adjoint(u)).sum(), rtol=1e-10, atol=1e-10)
     assert operator.image_size(tuple(y.shape[-2:])) == shape[-2:]
-    assert operator.baseline(y).shape == x.shape
+    assert operator.observed(y).shape == x.shape
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -132,7 +132,7 @@ def test_given_observation_of_any_size(picture):
     given = picture(9, 11)
     operator.prepare(given, seed=0)
     assert operator.image_size((9, 11)) == (36, 44)
-    assert operator.baseline(given.pixels).shape == (1, 3, 36, 44)
+    assert operator.observed(given.pixels).shape == (1, 3, 36, 44)
     assert operator(torch.rand(1, 3, 36, 44)).shape == (1, 3, 9, 11)
 
 
@@ -140,7 +140,7 @@ def test_baseline_is_pillows_bicubic(picture):
     small = picture(6, 8, 1).pixels
     large = Image.fromarray(small[0, 0].numpy()).resize((32, 24), Image.Resampling.BICUBIC)
     expected = torch.from_numpy(np.array(large)).clamp(0, 1)
-    assert torch.allclose(Downsample(4, KERNELS["lanczos2"]).baseline(small)[0, 0], expected, atol=1e-5)
+    assert torch.allclose(Downsample(4, KERNELS["lanczos2"]).observed(small)[0, 0], expected, atol=1e-5)
 
 
 def test_downsample_stays_in_float32_under_autocast(picture):
@@ -186,7 +186,7 @@ def test_masking_keeps_what_is_known(picture):
     known = operator.known.bool().expand_as(y)
     assert operator.has_hole and operator.known.dtype == torch.float32
     assert torch.equal(y[known], sample.pixels[known]) and not y[~known].any()
-    assert torch.equal(operator.baseline(sample.pixels), y)
+    assert torch.equal(operator.observed(sample.pixels), y)
     assert torch.equal(operator.hole + operator.known, torch.ones(1, 1, 16, 16))
     assert not operator.state_dict()
 

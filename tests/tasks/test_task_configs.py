@@ -55,9 +55,9 @@ def test_every_option_makes_a_problem(overrides, tmp_path, picture):
     assert problem.image_shape == (1, 3, 17, 20)
     misfit = problem.misfit(torch.rand(1, 3, 17, 20))
     assert misfit.isfinite() and misfit.dtype == torch.float32
-    assert problem.baseline().shape == problem.image_shape
+    assert problem.observed().shape == problem.image_shape
     if problem.target is not None:
-        assert {"psnr", "ssim"} <= problem.scores(problem.baseline()).keys()
+        assert {"psnr", "ssim"} <= problem.scores(problem.observed()).keys()
 
 
 @pytest.mark.parametrize("name", ["denoise", "super_resolution", "inpaint"])
