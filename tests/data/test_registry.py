@@ -426,3 +426,21 @@ def test_the_command_line_knows_the_sets_without_torch():
             f"print(sorted({heavy} & set(sys.modules)))")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_fetching_ahead(web, alone, capsys, monkeypatch):
+    import importlib.util
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    spec = importlib.util.spec_from_file_location("fetch_data", ROOT / "scripts" / "fetch_data.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    script.main([])
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["denoise9", "0", "of", "3", "here"], ["paper/denoise25", "0", "of", "1", "here"]]
+    script.main(["denoise9"])
+    assert capsys.readouterr().out.split() == ["denoise9", "3", "of", "3", "here"] and len(web.asked) == 3
+    script.main(["denoise9"])
+    assert len(web.asked) == 3
+    with pytest.raises(ValueError, match="denoise: no such folder; there are denoise9"):
+        script.main(["denoise"])
