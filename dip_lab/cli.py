@@ -87,10 +87,11 @@ def _say(summary: dict[str, Any], path: Path) -> None:
     units = {"psnr": f"{{:.2f}} dB{observed}", "psnr_hole": "{:.2f} dB in the hole", "psnr_y": "{:.2f} dB on Y",
              "ssim": "{:.4f}", "psnr_peak": f"{{:.2f}} dB at iteration {summary['peak_iteration']} (needs the target)"}
     rows = {key: unit.format(summary[key]) for key, unit in units.items() if summary[key] is not None}
-    rows["seconds"] = f"{summary['seconds']:.1f}"
-    if summary["iterations"]:
+    pace = ""
+    if summary["iterations"]:  # a baseline has none
         rows["iteration"] = f"{summary['chosen_iteration']} of {summary['iterations']}: {summary['stop_reason']}"
-        rows["seconds"] += f" ({summary['seconds_per_iteration']:.3f} an iteration)"
+        pace = f" ({summary['seconds_per_iteration']:.3f} an iteration)"
+    rows["seconds"] = f"{summary['seconds']:.1f}{pace}"
     rows["picture"] = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     for key, text in rows.items():  # plain lines: a table of rich cuts the path off at the terminal's width
         print(f"{key:<10} {text}")

@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +61,8 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
     check(cfg)
     picture = picture or instantiate(cfg.data).load()
     problem = build_problem(cfg.task, picture, cfg.seed)
-    if cfg.baseline:
-        run = partial(by_baseline, cfg, choices, problem)
-    else:
-        run = prepare(cfg, choices, folder, problem, callbacks)  # what cannot work is refused before a tracker opens
+    # What cannot work is refused before a tracker opens.
+    run = by_baseline(cfg, choices, problem) if cfg.baseline else prepare(cfg, choices, folder, problem, callbacks)
     with tracker(cfg) as loggers, quiet():
         restoration = run(loggers)
         if cfg.average.seeds > 1 and not cfg.baseline:
@@ -77,12 +74,14 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
     return restoration
 
 
-def by_baseline(cfg: DictConfig, choices: Mapping[str, str], problem: Problem,
-                loggers: Sequence[Logger]) -> Restoration:
-    """What a method without a network makes of the observation; nothing is fitted, so there are no curves."""
+def by_baseline(cfg: DictConfig, choices: Mapping[str, str],
+                problem: Problem) -> Callable[[Sequence[Logger]], Restoration]:
+    """What a method without a network makes of the observation, as `prepare` would give it; there are no curves."""
     started = time.perf_counter()
     image = instantiate(cfg.baseline)(problem)
-    return conclude_baseline(cfg, choices, problem, image, time.perf_counter() - started, History(COLUMNS, None))
+    seconds = time.perf_counter() - started
+    restoration = conclude_baseline(cfg, choices, problem, image, seconds, History(COLUMNS, None))
+    return lambda loggers: restoration
 
 
 def other_seeds(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, picture: Picture,
