@@ -29,7 +29,7 @@ def smooth(array):
 
 def red(denoiser=smooth, every=3, mu=0.5, beta=0.3):
     term = RED(mu, beta, every, denoiser)
-    term.setup(SimpleNamespace(baseline=lambda: random(100)), seed=0)
+    term.setup(SimpleNamespace(observed=lambda: random(100)), seed=0)
     return term
 
 
@@ -129,7 +129,7 @@ def test_roll_back():
 
 def test_the_state_is_the_fits_own():
     term, baseline = RED(0.5, 0.5, 2, smooth), random(100)
-    term.setup(SimpleNamespace(baseline=lambda: baseline), seed=0)
+    term.setup(SimpleNamespace(observed=lambda: baseline), seed=0)
     run(term, range(1, 8))
     assert torch.equal(baseline, random(100))
 
