@@ -1,10 +1,15 @@
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
 
-from dip_lab.compose import compose
+from dip_lab.compose import cells_of, compose
 from dip_lab.images import encode_png
 from dip_lab.instantiate import instantiate
+from dip_lab.problem import build_problem
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @pytest.fixture
@@ -39,3 +44,18 @@ def test_files_that_are_refused(published, face, problem_of, tmp_path):
             published(f"{name}.png")(problem)
     with pytest.raises(ValueError, match="no such file"):
         published("absent.png")(problem)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared pictures")
+@pytest.mark.parametrize("experiment, mean", [("denoise25", 31.29), ("inpaint50", 33.44)])
+def test_the_authors_own_pictures_have_their_published_figures(experiment, mean, monkeypatch):
+    monkeypatch.setenv("DIP_LAB_DATA", str(SHARED))
+    cells = cells_of([f"experiment=paper/{experiment}", "baseline=published"])
+    published = next(line.published for line in cells[0].table.rows if line.name == "DIP, authors' PNG")
+    figures = []
+    for cfg in cells:
+        problem = build_problem(cfg.task, instantiate(cfg.data).load(), cfg.seed)
+        figures.append(problem.scores(instantiate(cfg.baseline)(problem))["psnr_8bit"])
+    by_picture = dict(zip([cfg.data.name for cfg in cells], figures, strict=True))
+    assert by_picture == pytest.approx(dict(zip(cells[0].table.pictures, published, strict=True)), abs=0.01)
+    assert sum(figures) / len(figures) == pytest.approx(mean, abs=0.01)
