@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab
 
 from dip_lab.cli import MISTAKES, expand_pictures, explain  # noqa: E402
 from dip_lab.compose import cells_of, expand_shadow, without_hydra  # noqa: E402
-from dip_lab.results.paper_table import Cell, as_csv, as_latex, as_markdown, entries, found  # noqa: E402
+from dip_lab.results.paper_table import Cell, as_csv, as_latex, as_markdown, cell_of, entries  # noqa: E402
 from dip_lab.runs import write_atomic  # noqa: E402
 
 MEASURED = 5  # iterations, after two to warm up
@@ -56,12 +56,12 @@ def plan(cells: list[Cell]) -> None:
 
 
 def kind_of(cell: Cell) -> tuple:
-    """Cells of one kind take the same time: task, network and size of the picture."""
+    """What an iteration's time depends on: the picture's size, and all that makes a step."""
     from dip_lab.instantiate import instantiate
 
-    choices = cell.cfg.hydra.runtime.choices
+    groups = ("net", "latent", "optimizer", "stopping", "average", "regularizer", "precision")
     picture = instantiate(cell.cfg.data).load()
-    return choices.task, str(cell.cfg.net), str(cell.cfg.latent), cell.cfg.precision, tuple(picture.pixels.shape)
+    return (cell.cfg.hydra.runtime.choices.task, *(str(cell.cfg[group]) for group in groups), picture.pixels.shape)
 
 
 def seconds_per_iteration(cell: Cell) -> float:
@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("overrides", nargs="*")
     args = parser.parse_intermixed_args(arguments)
     overrides = expand_pictures(expand_shadow([f"experiment={args.experiment}", *args.overrides]))
-    cells = [found(cfg, args.outputs) for cfg in cells_of(overrides)]
+    cells = [cell_of(cfg, args.outputs) for cfg in cells_of(overrides)]
     plan(cells) if args.plan else write_table(cells)
 
 

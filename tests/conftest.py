@@ -1,9 +1,11 @@
 import copy
 import functools
+import importlib.util
 import logging
 import os
 import re
 import sys
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the workers of pytest-xdist share the cores
 
@@ -98,3 +100,17 @@ def command(tmp_path, monkeypatch, capsys, one_thread):
         return code, printed.out + printed.err
 
     return run
+
+
+@pytest.fixture
+def script_of(monkeypatch):
+    """`script_of("table")`: scripts/table.py as a module; what it adds to the search path is forgotten."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "scripts" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load

@@ -1,25 +1,18 @@
 """scripts/figures.py, on the folders of tiny runs."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "figures.py"
 TINY = ["data.size=32", "net.width=4", "net.depth=2", "iterations=20", "log_every=5", "log_every_image=5",
         "logger=none", "device=cpu", "precision=float32", "stopping=fixed"]
 
 
 @pytest.fixture
-def figures(monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    spec = importlib.util.spec_from_file_location("figures", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def figures(script_of):
+    return script_of("figures")
 
 
 @pytest.fixture

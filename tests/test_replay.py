@@ -1,7 +1,6 @@
 """scripts/replay.py: every rule over recorded pictures."""
 
 import csv
-import importlib.util
 import os
 import subprocess
 import sys
@@ -18,13 +17,9 @@ SCRIPT = ROOT / "scripts" / "replay.py"
 
 
 @pytest.fixture
-def replay(monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    spec = importlib.util.spec_from_file_location("replay", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def replay(script_of):
     with torch.no_grad():
-        yield module
+        yield script_of("replay")
 
 
 @pytest.fixture

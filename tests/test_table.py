@@ -1,7 +1,5 @@
 """scripts/table.py and the experiments of configs/experiment/paper, on small pictures."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,18 +9,14 @@ from dip_lab.catalogue import options
 from dip_lab.compose import cells_of
 from dip_lab.images import read_picture
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "table.py"
 TINY = ["net.width=4", "net.depth=2", "iterations=4", "logger=none", "device=cpu", "precision=float32"]
 CELLS = ["experiment=paper/sr_x4_set5", "baseline=bicubic,none", "data.name=baby,bird", *TINY]
 
 
 @pytest.fixture
-def table(monkeypatch, capsys):
+def table(script_of, capsys):
     """Runs scripts/table.py with arguments: what it printed."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    spec = importlib.util.spec_from_file_location("table", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script_of("table")
 
     def run(*arguments):
         module.main(list(arguments))

@@ -6,8 +6,8 @@ from torch import Tensor
 from dip_lab.baselines.arrays import array_of, check_task, image_of
 from dip_lab.checks import flag, integer, number
 from dip_lab.problem import Problem
-from dip_lab.stopping.noise_level import estimated_std
 from dip_lab.tasks.denoise import Identity
+from dip_lab.tasks.noise import estimated_std
 
 LEAST_STD = 1e-4  # of noise: a flat picture has none, and non-local means divides by it
 BM3D_BLOCK = 8  # px; the package ends the whole process at a picture that is a single block

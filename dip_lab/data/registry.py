@@ -17,7 +17,7 @@ LOSSLESS = (".png", ".bmp", ".tif")
 
 
 @dataclass(frozen=True)
-class Entry:
+class PublicFile:
     """One row of registry.csv: a file, the digest that it must have, and a public address of it."""
 
     file: str
@@ -26,10 +26,10 @@ class Entry:
 
 
 @cache
-def registry() -> dict[str, Entry]:
+def registry() -> dict[str, PublicFile]:
     """All entries by their file, such as `denoise9/House.png`."""
     with open(Path(__file__).with_name("registry.csv"), newline="") as file:
-        return {row["file"]: Entry(**row) for row in csv.DictReader(file)}
+        return {row["file"]: PublicFile(**row) for row in csv.DictReader(file)}
 
 
 def roots(root: str | None) -> list[Path]:
@@ -70,7 +70,7 @@ def located(path: str, root: str | None = None) -> Path:
     return found or Path(path)
 
 
-def download(entry: Entry, root: str | None = None) -> Path:
+def download(entry: PublicFile, root: str | None = None) -> Path:
     """The file in the cache; fetched if it is not there, or not as registered.
 
     It appears under its name only when it is whole and right. A broken download starts again at the file's first byte,

@@ -30,12 +30,12 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
     problem, rule = module.problem, stopping.rule
     image, chosen = stopping.answer(module)
     image = image.cpu()
-    psnr = _psnr(problem, image)
+    scores = _scores(problem, image)
     curve = "psnr" if module.average.image is None else "psnr_average"
     rules = {choices["stopping"]: rule, **stopping.shadow}
     psnrs = {name: _psnr(problem, watcher.kept) for name, watcher in rules.items()}
-    psnrs[choices["stopping"]] = psnr
-    peaks = [history.peak(curve), (psnr, chosen or iterations)]
+    psnrs[choices["stopping"]] = scores["psnr"]
+    peaks = [history.peak(curve), (scores["psnr"], chosen or iterations)]
     peaks += [(psnrs[name], watcher.chosen_iteration) for name, watcher in stopping.shadow.items()]
     peak = max((p for p in peaks if p and p[0] is not None), key=lambda p: p[0], default=None)
     stop_reason = guard.reason or stopping.reason or "iterations used up"
@@ -49,7 +49,7 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
         "chosen_iteration": chosen or iterations,
         "stop_reason": stop_reason,
         "oracle": rule.uses_target,
-        **_scores(problem, image),
+        **scores,
         **_scores(problem, rule.kept_output if chosen else None, "_output"),
         **_scores(problem, rule.kept_average if chosen else None, "_average"),
         "psnr_last": history.rows[-1][curve] if history.rows else None,

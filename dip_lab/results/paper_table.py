@@ -75,7 +75,7 @@ class Entry:
         return None if self.deviation is None else abs(self.deviation) <= self.tolerance
 
 
-def found(cfg: DictConfig, outputs: Path) -> Cell:
+def cell_of(cfg: DictConfig, outputs: Path) -> Cell:
     """The cell of a composed config, below the folder `outputs`."""
     folder = outputs / cfg.name / cell_name(cfg, cfg.hydra.runtime.choices)
     return Cell(cfg, folder, read_result(folder))

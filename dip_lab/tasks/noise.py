@@ -5,6 +5,7 @@ in [0, 1], clipping included: at sigma 50 that takes a sixth of the energy away.
 """
 
 import math
+import statistics
 
 import torch
 from torch import Tensor
@@ -123,6 +124,22 @@ class Uniform:
 
     def expected_square(self, clean: Tensor) -> Tensor:
         return clean.square() - clean + 1 / 3
+
+
+def estimated_std(observation: Tensor) -> float:
+    """Standard deviation of white noise: median of |HH| over 0.6745, HH the finest diagonal Haar coefficients.
+
+    Donoho and Johnstone, Ideal spatial adaptation by wavelet shrinkage, 1994. The mean over the channels.
+
+    >>> import torch
+    >>> noise = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    >>> round(estimated_std(0.5 + 0.1 * noise), 1)
+    0.1
+    """
+    height, width = (side // 2 * 2 for side in observation.shape[-2:])
+    even, odd = observation[0, :, :height:2, :width].cpu(), observation[0, :, 1:height:2, :width].cpu()
+    diagonal = (even[..., ::2] - even[..., 1::2] - odd[..., ::2] + odd[..., 1::2]) / 2
+    return statistics.fmean(float(channel.abs().median()) / 0.6745 for channel in diagonal)
 
 
 def _normal(like: Tensor, seed: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from skimage import restoration
 
 from dip_lab.images import Picture
-from dip_lab.stopping.noise_level import estimated_std
+from dip_lab.tasks.noise import estimated_std
 
 FLAT = {"flat": torch.full((1, 3, 17, 12), 0.5), "black": torch.zeros(1, 1, 8, 8),
         "stripes": (torch.arange(9.0) % 2).expand(1, 3, 8, 9).contiguous()}

@@ -22,7 +22,7 @@ from PIL import Image
 from dip_lab.compose import compose
 from dip_lab.data import registry
 from dip_lab.data.collection import Collection
-from dip_lab.data.registry import Entry, digest, located, pictures_of
+from dip_lab.data.registry import PublicFile, digest, located, pictures_of
 from dip_lab.problem import build_problem
 from dip_lab.runs import config_hash
 
@@ -103,7 +103,7 @@ def register(monkeypatch):
     """Replaces the registry by the files given: name -> content, all to be had at `url`."""
 
     def replace(files, url):
-        entries = {name: Entry(name, sha256(content), f"{url}/{name}") for name, content in files.items()}
+        entries = {name: PublicFile(name, sha256(content), f"{url}/{name}") for name, content in files.items()}
         monkeypatch.setattr(registry, "registry", lambda: entries)
 
     return replace
@@ -428,13 +428,8 @@ def test_the_command_line_knows_the_sets_without_torch():
     assert done.stdout.strip() == "[]"
 
 
-def test_fetching_ahead(web, alone, capsys, monkeypatch):
-    import importlib.util
-
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    spec = importlib.util.spec_from_file_location("fetch_data", ROOT / "scripts" / "fetch_data.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+def test_fetching_ahead(web, alone, capsys, script_of):
+    script = script_of("fetch_data")
     script.main([])
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
         ["denoise9", "0", "of", "3", "here"], ["paper/denoise25", "0", "of", "1", "here"]]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dip_lab.compose import cells_of
-from dip_lab.results.paper_table import as_csv, as_latex, as_markdown, entries, found
+from dip_lab.results.paper_table import as_csv, as_latex, as_markdown, cell_of, entries
 
 SETTINGS = ["experiment=paper/denoise25", "data.name=House,F16,Lena", "baseline=none,nlm_slow"]
 HOUSE, F16 = 32.09, 33.69  # published
@@ -26,14 +26,14 @@ def table(configs, tmp_path):
     def make(results):
         cells = []
         for cfg in configs:
-            cell = found(cfg, tmp_path)
+            cell = cell_of(cfg, tmp_path)
             status, psnr = results.get((cfg.hydra.runtime.choices.baseline, cfg.data.name), (None, None))
             if status:
                 cell.folder.mkdir(parents=True, exist_ok=True)
                 keys = ("psnr_8bit", "psnr_8bit_output", "psnr_8bit_average", "psnr_observed")
                 content = {"status": status, **(dict.fromkeys(keys, psnr) if status != "failed" else {})}
                 (cell.folder / "result.json").write_text(json.dumps(content))
-            cells.append(found(cfg, tmp_path))
+            cells.append(cell_of(cfg, tmp_path))
         return entries(cells)
 
     return make
@@ -47,7 +47,7 @@ def test_cells_of_are_those_of_the_sweep(configs):
     cells = [(cfg.hydra.runtime.choices.baseline, cfg.data.name) for cfg in configs]
     assert cells == [(b, p) for b in ("none", "nlm_slow") for p in ("House", "F16", "Lena")]
     assert all(cfg.average.seeds == 2 for cfg in configs)
-    assert len({found(cfg, Path("outputs")).folder for cfg in configs}) == 6
+    assert len({cell_of(cfg, Path("outputs")).folder for cfg in configs}) == 6
 
 
 def test_the_cells_of_a_whole_experiment_fill_its_columns():
@@ -91,11 +91,11 @@ def test_several_seeds_have_a_mean_and_a_standard_deviation(tmp_path):
     cells = []
     for cfg, psnr in zip(cells_of([SETTINGS[0], "data.name=House", "baseline=none", "seed=0,1,2"]), (31, 32, 33),
                          strict=True):
-        folder = found(cfg, tmp_path).folder
+        folder = cell_of(cfg, tmp_path).folder
         folder.mkdir(parents=True)
         (folder / "result.json").write_text(json.dumps({"status": "done", **dict.fromkeys(
             ("psnr_8bit", "psnr_8bit_output", "psnr_8bit_average"), psnr)}))
-        cells.append(found(cfg, tmp_path))
+        cells.append(cell_of(cfg, tmp_path))
     entry = by_name(entries(cells))["DIP, two runs", "House"]
     assert (entry.ours, entry.std, entry.seeds) == (32, 1, 3)
     assert "32.00 ± 1.00 (3)" in as_markdown(entries(cells))
@@ -113,4 +113,4 @@ def test_csv_and_latex_hold_the_same_numbers(table):
 
 def test_an_experiment_without_a_table_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no node table.rows"):
-        entries([found(cfg, tmp_path) for cfg in cells_of(["experiment=fast"])])
+        entries([cell_of(cfg, tmp_path) for cfg in cells_of(["experiment=fast"])])

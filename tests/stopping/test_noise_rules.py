@@ -9,11 +9,11 @@ import torch
 from dip_lab.latents.image import ImageLatent
 from dip_lab.latents.noise import Noise
 from dip_lab.stopping.discrepancy import Discrepancy
-from dip_lab.stopping.noise_level import estimated_std, law_of
+from dip_lab.stopping.noise_level import law_of
 from dip_lab.stopping.sure import Sure
 from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.masks import Bernoulli
-from dip_lab.tasks.noise import Gaussian, Impulse, NoNoise, Poisson, Speckle
+from dip_lab.tasks.noise import Gaussian, Impulse, NoNoise, Poisson, Speckle, estimated_std
 
 
 @pytest.mark.parametrize("law", [
