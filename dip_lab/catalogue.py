@@ -6,7 +6,7 @@ from pathlib import Path
 
 # The folders of configs/, in the order in which `--help` lists them.
 GROUPS = ("data", "task", "latent", "net", "optimizer", "stopping", "average", "regularizer", "baseline",
-          "callbacks", "trainer", "logger", "experiment")
+          "callbacks", "trainer", "logger", "experiment", "hydra")
 USAGE = """\
 dip_lab fits an untrained network to one degraded picture and restores it.
 

@@ -10,11 +10,13 @@ import os
 import re
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -26,6 +28,7 @@ from dip_lab.compose import compose, expand_shadow, without_hydra
 from dip_lab.data.listing import pictures_in, some_of
 from dip_lab.data.registry import pictures_of
 from dip_lab.runs import one_line
+from hydra_plugins.dip_lab import local, sweeper
 
 log = logging.getLogger(__name__)
 MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError)  # what a person can cause and set right
@@ -36,49 +39,78 @@ runs.register_resolvers()
 
 @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="run")
 def job(cfg: DictConfig) -> float | None:
-    """One cell; returns its PSNR (the objective of a search), or None without a target."""
+    """One cell; returns what a search maximises, or None where there is nothing to compare."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     logging.captureWarnings(True)
     try:
         with runs.claim(folder):
-            stored = None if cfg.rerun else runs.done(folder)
-            if stored:
-                log.info("done before: %s", folder)
-                sweep.ended.append(("skipped", folder))
-                return stored.get("psnr")
-            if cfg.rerun:
-                runs.start_over(folder)
-            try:
+            summary = None if cfg.rerun else runs.settled(folder, retry_failed=cfg.retry_failed or not sweeping)
+            if summary:
+                log.info("%s before: %s", summary["status"], folder)
+            else:
                 summary = _fit(cfg, folder)
-            except Exception as error:  # recorded under the claim: the record of another process is not ours to write
-                _record_failure(cfg, folder, error)
-                raise
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
-        if FULL_ERROR or not (sweeping or isinstance(error, MISTAKES)):
-            raise
-        log.error("%s", one_line(error))
         if not sweeping:
+            if FULL_ERROR or not isinstance(error, MISTAKES):
+                raise
+            log.error("%s", one_line(error))
             raise SystemExit(2) from None
-        sweep.ended.append(("failed", folder))
+        # The sweep goes on. Nothing may keep the error: its traceback keeps the network.
+        log.error("%s", one_line(error), exc_info=FULL_ERROR)
         return None
-    sweep.ended.append(("done", folder))
-    return summary.get("psnr")
+    if summary["status"] == "failed":
+        log.error("%s", summary["error"])
+        if not sweeping:
+            raise SystemExit(1)
+        return None
+    return summary["psnr"] if summary["psnr"] is not None else summary["psnr_held_out"]
 
 
 def _fit(cfg: DictConfig, folder: Path) -> dict[str, Any]:
-    from dip_lab.experiment import fit
-    from dip_lab.speed import tune_allocator
-
-    tune_allocator()
-    restoration = fit(cfg, HydraConfig.get().runtime.choices, folder)
+    """Compute a cell whose folder is claimed; an error is recorded there before it goes on."""
+    if cfg.rerun:
+        runs.start_over(folder)
+    choices = HydraConfig.get().runtime.choices
+    try:
+        known = runs.description(cfg, choices) | runs.provenance(cfg, choices)
+        runs.begin(folder, known)
+        restoration = _restore(cfg, choices, folder)
+    except Exception as error:
+        runs.record_failure(folder, known, error)
+        raise
     summary = restoration.summary
+    if summary["status"] == "failed":
+        runs.write_atomic(folder / runs.ERROR, f"{summary['error']}\n".encode())
     _say(summary, folder / f"{restoration.answer}.png")
     if summary["status"] == "interrupted":  # "interrupted by SIGINT": 130, as shells count
         raise SystemExit(128 + signal.Signals[summary["stop_reason"].split()[-1]])
     return summary
+
+
+def _restore(cfg: DictConfig, choices: DictConfig, folder: Path) -> Any:
+    """The fit, with its share of the machine.
+
+    Raises:
+        ValueError: the memory is too small.
+    """
+    from dip_lab import speed
+
+    speed.free_memory()
+    speed.tune_allocator()
+    speed.use_threads(cfg.threads)
+    speed.use_gpu(cfg.gpu, HydraConfig.get().job.get("num"))
+    from dip_lab.experiment import fit
+
+    try:
+        return fit(cfg, choices, folder)
+    except (RuntimeError, MemoryError) as error:
+        if speed.out_of_memory(error):
+            remedy = "a smaller data.size or net.width needs less"
+            raise ValueError(f"out of memory: {one_line(error)}: {remedy}") from error
+        raise
 
 
 def _say(summary: dict[str, Any], path: Path) -> None:
@@ -95,17 +127,6 @@ def _say(summary: dict[str, Any], path: Path) -> None:
     rows["picture"] = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     for key, text in rows.items():  # plain lines: a table of rich cuts the path off at the terminal's width
         print(f"{key:<10} {text}")
-
-
-def _record_failure(cfg: DictConfig, folder: Path, error: Exception) -> None:
-    """Say in result.json that the cell failed, unless there is no room even for that."""
-    choices = runs.chosen_options(cfg, HydraConfig.get().runtime.choices)
-    known = {**choices, "picture": runs.picture_name(cfg), "seed": cfg.seed}
-    try:
-        runs.write_json(folder / runs.RESULT, {**known, "status": "failed", "error": one_line(error)})
-    except OSError as failure:
-        if not isinstance(error, OSError):  # else the disk is full, and the error itself says so
-            log.error("%s", one_line(failure))
 
 
 def explain(error: BaseException, arguments: list[str]) -> str:
@@ -192,13 +213,25 @@ def quoted(text: str) -> str:
     return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), text) + "'"
 
 
+def register_plugins() -> None:
+    """Tell Hydra of our sweeper and launcher: an editable install hides them from its own search."""
+    plugins = Plugins.instance()
+    plugins.register(sweeper.CellSweeper)
+    if local.LocalLauncher:
+        plugins.register(local.PatientLocalLauncher)
+    # A launcher's YAML of ours has the name of the plugin's own on purpose: it changes its defaults.
+    warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
+
+
 def main() -> int:
     """Exit code: 0 done, 1 a cell of a sweep failed, 2 a mistake at the prompt, 128 + n ended by signal n."""
     if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own reads every file of every group twice
         print(help_text())
         return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us the error instead of printing it
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # else "[repeated 3x across cluster]" hides what cells say
     try:
+        register_plugins()
         # Flags first: argparse, in Hydra, understands overrides on one side of `-m` only.
         arguments = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
         sys.argv[1:] = map(quote_path, expand_pictures(expand_shadow(arguments)))
@@ -208,4 +241,8 @@ def main() -> int:
             raise
         print(explain(error, sys.argv[1:]), file=sys.stderr)
         return 2
+    except (SystemExit, KeyboardInterrupt) as ended:
+        if sweep.ended:
+            sweep.conclude()
+        raise ended if isinstance(ended, SystemExit) else SystemExit(130) from None
     return int(any(status == "failed" for status, _ in sweep.ended))

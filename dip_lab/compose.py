@@ -1,10 +1,11 @@
 """Overrides -> config, as the command line composes it; for the Python API, scripts and tests. No torch."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
@@ -31,10 +32,19 @@ def cells_of(experiment: Sequence[str]) -> list[DictConfig]:
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         chosen = [argument for argument in experiment if argument.startswith("experiment=")]
         params = hydra.compose("run", chosen, return_hydra_config=True).hydra.sweeper.params or {}
-        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        swept = parser.parse_overrides([*(f"{key}={value}" for key, value in params.items()), *experiment])
-        batches = BasicSweeper.split_arguments(swept, max_batch_size=None)
-        return [hydra.compose("run", overrides, return_hydra_config=True) for overrides in batches[0]]
+        cells = combinations(GlobalHydra.instance().config_loader(), params, experiment)
+        return [hydra.compose("run", overrides, return_hydra_config=True) for overrides in cells]
+
+
+def combinations(loader: ConfigLoader, params: Mapping[str, str], arguments: Sequence[str]) -> list[list[str]]:
+    """The overrides of each cell of a sweep: all combinations of the values; arguments replace params.
+
+    Raises:
+        HydraException: an override cannot be read, or is an interval, which needs a search.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    swept = parser.parse_overrides([*(f"{key}={values}" for key, values in params.items()), *arguments])
+    return BasicSweeper.split_arguments(swept, max_batch_size=None)[0]
 
 
 def expand_shadow(arguments: Sequence[str]) -> list[str]:

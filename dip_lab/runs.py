@@ -4,23 +4,33 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import logging
 import math
 import os
 import re
 import shutil
 import tempfile
+import time
+import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from dip_lab.data.listing import picked, pictures_in
 from dip_lab.data.registry import digest, pictures_of
 
+log = logging.getLogger(__name__)
 RESULT = "result.json"
+ERROR = "error.txt"
+LOCK = ".lock"
+LOOK = 0.05  # seconds: longer than `is_claimed` holds a lock
 # What decides where and how a fit is watched, not what it computes.
-NOT_THE_EXPERIMENT = ("hydra", "logger", "trainer", "name", "rerun", "device", "experiment", "faithful", "table")
+NOT_THE_EXPERIMENT = ("hydra", "logger", "trainer", "name", "rerun", "retry_failed", "threads", "gpu", "device",
+                      "experiment", "faithful", "table")
 BASELINE_KEYS = ("data", "task", "seed", "baseline")
 NOT_OF_THE_PICTURE = {"name": None, "folders": None, "root": None}  # where it was found, and what it is called there
 
@@ -87,15 +97,19 @@ def config_hash(cfg: DictConfig) -> str:
     """Eight hexadecimal digits of the resolved experiment: the same experiment has the same folder anywhere.
 
     A file named by a key of `BY_CONTENT` counts by its content; so does the picture `name` of a folder or a data set.
-    Of a baseline only what it looks at counts.
     """
+    counted = _by_content(experiment_of(cfg), cfg.data.get("root"))
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def experiment_of(cfg: DictConfig) -> dict[str, Any]:
+    """What a config computes, resolved; of a baseline only what it looks at."""
     experiment = {}
     for key in cfg:
         if key in BASELINE_KEYS if cfg.baseline else key not in (*NOT_THE_EXPERIMENT, "baseline"):
             value = cfg[key]
             experiment[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-    counted = _by_content(experiment, cfg.data.get("root"))
-    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:8]
+    return experiment
 
 
 def _by_content(value: Any, root: str | None, key: str = "") -> Any:
@@ -145,11 +159,45 @@ def chosen_options(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str
     return {**cell, "baseline": None, **fit}
 
 
+def description(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
+    """What is known of a cell before anything is computed: the first part of its result.json."""
+    return {
+        **chosen_options(cfg, choices),
+        "noise": choices["task/noise"],
+        "picture": picture_name(cfg),
+        "seed": cfg.seed,
+        "config_hash": config_hash(cfg),
+    }
+
+
+def provenance(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
+    """How a cell came to be: the last part of its result.json."""
+    return {"overrides": _overridden(cfg, choices), "config": experiment_of(cfg)}
+
+
+def _overridden(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, Any]:
+    """{key: value} of what the command line, or a sweep, changed in the config of this job."""
+    changed = {}
+    given = list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else []  # none: fitted from Python
+    for override in OverridesParser.create().parse_overrides(given):
+        key = override.key_or_group
+        if override.package is None and key in choices:
+            changed[key] = choices[key]
+        elif override.package is None and (value := OmegaConf.select(cfg, key)) is not None:
+            changed[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    return changed
+
+
 def cell_name(cfg: DictConfig, choices: DictConfig) -> str:
     """`<task>-<net>-<picture>-<hash8>`; a baseline's name stands for the net's."""
     picture = re.sub(r"[^\w.]+", "_", picture_name(cfg)).strip("._")[:60] or "picture"
     method = choices.baseline if cfg.baseline else choices.net
     return f"{choices.task}-{method}-{picture}-{config_hash(cfg)}"
+
+
+def enter() -> None:
+    """Work where the command was typed: relative paths mean that folder. For workers that Ray starts elsewhere."""
+    os.chdir(os.environ["DIP_LAB_CWD"])
 
 
 def register_resolvers() -> None:
@@ -168,38 +216,76 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def done(folder: Path) -> dict[str, Any] | None:
-    """The summary of a finished run, or None."""
+def begin(folder: Path, known: dict[str, Any]) -> None:
+    """Say in result.json that a cell has begun, unless an interrupted fit left its scores there."""
+    (folder / ERROR).unlink(missing_ok=True)
     result = read_result(folder)
-    return result if result and result.get("status") == "done" else None
+    if result is None or result["status"] == "failed":
+        write_json(folder / RESULT, {**known, "status": "unfinished"})
+
+
+def record_failure(folder: Path, known: dict[str, Any], error: Exception) -> None:
+    """Say in result.json that a cell failed, and in error.txt where; unless there is no room even for that."""
+    try:
+        write_atomic(folder / ERROR, "".join(traceback.format_exception(error)).encode())
+        write_json(folder / RESULT, {**known, "status": "failed", "error": one_line(error)})
+    except OSError as failure:
+        if not isinstance(error, OSError):  # else the disk is full, and the error itself says so
+            log.error("%s", one_line(failure))
+
+
+def settled(folder: Path, retry_failed: bool) -> dict[str, Any] | None:
+    """The summary of a cell that need not be computed: it is done, or it failed and is not to be tried again."""
+    result = read_result(folder)
+    final = ("done",) if retry_failed else ("done", "failed")
+    return result if result and result["status"] in final else None
 
 
 def start_over(folder: Path) -> None:
     """Remove what an earlier fit left in the folder, but for the lock and Hydra's record."""
     for entry in folder.iterdir():
-        if entry.name in (".lock", ".hydra", "dip_lab.log"):
+        if entry.name in (LOCK, ".hydra", "dip_lab.log"):
             continue
         shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+class Claimed(ValueError):
+    """Another process is computing this very cell."""
 
 
 @contextlib.contextmanager
 def claim(folder: Path) -> Iterator[None]:
     """Hold a run's folder; the claim of a process that died, however it died, is free again.
 
+    The lock is the operating system's own (flock), so it also holds between machines that share a folder by NFS.
+
     Raises:
-        ValueError: another process is computing this very cell.
+        Claimed: another process holds it.
     """
-    with open(folder / ".lock", "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+    with open(folder / LOCK, "a+") as lock:
+        if not (_lock(lock, fcntl.LOCK_EX) or time.sleep(LOOK) or _lock(lock, fcntl.LOCK_EX)):
             lock.seek(0)
             owner = lock.read().strip() or "?"
-            raise ValueError(
-                f"{folder} is being computed by process {owner}: wait for it, or change the experiment"
-            ) from error
+            raise Claimed(f"{folder} is being computed by process {owner}: wait for it, or change the experiment")
         lock.seek(0)
         lock.truncate()
         lock.write(str(os.getpid()))
         lock.flush()
         yield
+
+
+def is_claimed(folder: Path) -> bool:
+    """Whether a living process is computing a cell."""
+    try:
+        with open(folder / LOCK) as lock:
+            return not _lock(lock, fcntl.LOCK_SH)  # given back at once
+    except FileNotFoundError:
+        return False
+
+
+def _lock(file: IO, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

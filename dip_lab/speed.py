@@ -1,15 +1,20 @@
-"""What makes a step fast on this machine: the allocator, the precision that the hardware is good at, and memory."""
+"""What a fit takes of this machine: threads, a GPU, memory, and the precision that the hardware is good at."""
 
 import ctypes
 import functools
+import gc
+import os
 import resource
 import sys
+from pathlib import Path
 
 import torch
 
-from dip_lab.checks import one_of
+from dip_lab.checks import integer, one_of
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
+ALL_THREADS = torch.get_num_threads()  # one a core, or what a launcher left in OMP_NUM_THREADS
+DEVICES = Path("/dev")
 
 
 def tune_allocator() -> bool:
@@ -26,6 +31,57 @@ def tune_allocator() -> bool:
         return bool(libc.mallopt(M_MMAP_MAX, 0)) and bool(libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
     except (OSError, AttributeError):
         return False
+
+
+def use_threads(threads: int | str) -> None:
+    """Give torch so many threads from now on; `auto`: as many as it had when this process started.
+
+    Another number of threads sums in another order: results differ in their last digits.
+
+    Raises:
+        ValueError: not a whole number of at least 1.
+    """
+    torch.set_num_threads(ALL_THREADS if threads == "auto" else integer("threads", threads, 1))
+
+
+def use_gpu(gpu: int | str, job: int | None) -> None:
+    """Let this process see one of the GPUs only; without effect where there is none, or once CUDA has started.
+
+    Args:
+        gpu: its number among those that this process may see; `auto`: that of the job, counted round.
+        job: number of the cell in its sweep; None: a single run, which takes the first.
+
+    Raises:
+        ValueError: there is no such GPU.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    nodes = [path.name.removeprefix("nvidia") for path in DEVICES.glob("nvidia[0-9]*")]  # asking CUDA would start it
+    known = sorted(nodes, key=int) if visible is None else [name for name in visible.split(",") if name]
+    if gpu != "auto":
+        number = integer("gpu", gpu, 0)
+        if number >= len(known):
+            raise ValueError(f"gpu={gpu}: this machine shows {len(known)}, counted from 0")
+    elif known and job is not None:
+        number = job % len(known)
+    else:
+        return
+    if not torch.cuda.is_initialized():
+        os.environ["CUDA_VISIBLE_DEVICES"] = known[number]
+
+
+def free_memory() -> None:
+    """Give back what earlier fits of this process left behind; Lightning's objects refer to each other in circles."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that an allocation failed; on a CPU, torch raises a plain RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or "not enough memory" in str(error))
+    )
 
 
 @functools.cache

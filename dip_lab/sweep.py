@@ -1,20 +1,104 @@
-"""What is said at the end of a sweep: one line, and summary.csv and summary.md in the group's folder. No torch."""
+"""A sweep: which of its cells are left, and what is said at the end. No torch."""
 
-import csv
-import io
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, read_write
 
+from dip_lab import runs
+from dip_lab.results.cells import read_cells
+from dip_lab.results.compare import as_csv, as_markdown, print_table
 from dip_lab.results.stopping_table import cases_of, rules_table
-from dip_lab.runs import read_result, write_atomic
+from dip_lab.runs import one_line, write_atomic
 
-COLUMNS = ("task", "net", "baseline", "picture", "seed", "status", "psnr", "ssim", "psnr_hole", "psnr_y", "psnr_peak",
-           "psnr_observed", "chosen_iteration", "iterations", "seconds", "parameters", "cell")
-ended: list[tuple[str, Path]] = []  # of this process: (done, skipped or failed; the cell's folder)
+log = logging.getLogger(__name__)
+POLL = 1.0  # seconds between two looks at the cells that another process computes
+ended: list[tuple[str, Path]] = []  # of this process's sweep: (done, skipped or failed; the cell's folder)
+
+
+def compute(cells: Mapping[Path, Sequence[str]], launch: Callable[..., Any], rerun: bool, retry_failed: bool,
+            at_once: int | None) -> None:
+    """Bring every cell of a sweep to its end, and note in `ended` how it ended.
+
+    Cells that another process computes are waited for, and taken over where it dies. A process that dies (the
+    memory was too small) takes cells of its neighbours along: what it left is launched again, one by one, and has
+    failed when that ends in the same way.
+
+    Args:
+        cells: {folder: overrides}.
+        launch: a launcher's method; it may raise when one of its processes dies.
+        at_once: cells handed to the launcher together; None: all.
+    """
+    left = dict(cells)
+    for folder in cells:
+        result = None if rerun else runs.settled(folder, retry_failed)
+        if result:
+            _note(left, folder, "skipped" if result["status"] == "done" else "failed")
+    before = {folder: _stamp(folder) for folder in left}
+    number, died, said = 0, set(), False
+    while left:
+        free = [folder for folder in left if not runs.is_claimed(folder)]
+        for batch in (*_batches([f for f in free if f not in died], at_once), *([f] for f in free if f in died)):
+            whole = _launched(launch, batch, left, number)
+            number += len(batch)
+            begun = [folder for folder in batch if runs.is_claimed(folder) or _stamp(folder) != before[folder]]
+            if not (whole or begun):
+                raise ValueError("the launcher started nothing: see above")
+            _settle(left, before)
+            for folder in set(batch) & set(left):  # not ended: claimed by another process, or its process died
+                if folder in died and not runs.is_claimed(folder):
+                    error = RuntimeError("its process died (out of memory?), or could not write its result")
+                    runs.record_failure(folder, runs.read_result(folder) or {}, error)
+                    _note(left, folder, "failed")
+                elif not runs.is_claimed(folder) and (whole or folder in begun):
+                    died.add(folder)
+        _settle(left, before)
+        if left and not free:
+            if not said:
+                log.info("waiting for %d cells that other processes compute", len(left))
+            said = True
+            time.sleep(POLL)
+
+
+def _launched(launch: Callable[..., Any], batch: list[Path], left: Mapping[Path, Sequence[str]], number: int) -> bool:
+    """Hand cells to the launcher; false where it raised. What fails in a cell is in the cell's folder."""
+    try:
+        launch([left[folder] for folder in batch], initial_job_idx=number)
+    except Exception as error:
+        log.error("%s", one_line(error))
+        return False
+    return True
+
+
+def _settle(left: dict[Path, Sequence[str]], before: Mapping[Path, int | None]) -> None:
+    """Note the cells that have ended by now, here or in another process."""
+    for folder in list(left):
+        result = runs.settled(folder, retry_failed=False)
+        if result and _stamp(folder) != before[folder]:
+            _note(left, folder, result["status"])
+
+
+def _note(left: dict[Path, Sequence[str]], folder: Path, status: str) -> None:
+    del left[folder]
+    ended.append((status, folder))
+
+
+def _stamp(folder: Path) -> int | None:
+    """Changes whenever a cell's result does."""
+    try:
+        return (folder / runs.RESULT).stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def _batches(folders: list[Path], size: int | None) -> Iterator[list[Path]]:
+    size = size or max(len(folders), 1)
+    return (folders[start:start + size] for start in range(0, len(folders), size))
 
 
 class SweepSummary(Callback):
@@ -24,21 +108,38 @@ class SweepSummary(Callback):
         ended.clear()
         # Hydra does this for each job only, but `hydra.sweep.dir` names the group, and that asks for the task.
         HydraConfig.instance().set_config(config)
+        if "study_name" in config.hydra.sweeper:
+            from dip_lab.search import prepare
+
+            folder, overrides = Path(config.hydra.sweep.dir), list(config.hydra.overrides.task)
+            with read_write(config.hydra):
+                self.lock = prepare(config.hydra.sweeper, folder, overrides, config.name)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        if not ended:
-            return
-        groups = dict.fromkeys(folder.parent for _, folder in ended)  # -m task=denoise,inpaint fills two
-        for group in groups:
-            rows = summary_rows(group)
-            write_atomic(group / "summary.csv", as_csv(rows).encode())
-            write_atomic(group / "summary.md", as_markdown(rows).encode())
-            print_table(rows)
-            draw_curves(group)
-            compare_rules(group)
-        counts = {word: sum(status == word for status, _ in ended) for word in ("done", "skipped", "failed")}
-        print(", ".join(f"{number} {word}" for word, number in counts.items()), "->",
-              ", ".join(str(group / "summary.md") for group in groups))
+        if not ended:  # a search has another sweeper
+            cells = read_cells(Path(config.hydra.sweep.dir).absolute())
+            ended.extend((cell.status, cell.folder) for cell in cells)
+        conclude()
+
+
+def conclude() -> None:
+    """Write and print the tables of the groups that the sweep filled, and one line on how its cells ended."""
+    groups = dict.fromkeys(folder.parent for _, folder in ended)  # -m task=denoise,inpaint fills two
+    for group in groups:
+        summarise(group)
+        draw_curves(group)
+        compare_rules(group)
+    counts = {word: sum(status == word for status, _ in ended) for word in ("done", "skipped", "failed")}
+    print(", ".join(f"{number} {word}" for word, number in counts.items()), "->",
+          ", ".join(str(group / "summary.md") for group in groups))
+
+
+def summarise(group: Path) -> None:
+    """summary.csv and summary.md of a group's folder, and the same on the terminal."""
+    cells = read_cells(group)
+    write_atomic(group / "summary.csv", as_csv(cells).encode())
+    write_atomic(group / "summary.md", as_markdown(cells).encode())
+    print_table(cells)
 
 
 def draw_curves(group: Path) -> None:
@@ -57,46 +158,3 @@ def compare_rules(group: Path) -> None:
         text = rules_table(cases)
         write_atomic(group / "stopping.md", text.encode())
         print(text)
-
-
-def summary_rows(group: Path) -> list[dict[str, Any]]:
-    """One row for each cell of a group's folder that has a result."""
-    rows = []
-    for path in sorted(group.glob("*/result.json")):
-        result = read_result(path.parent)
-        rows.append({**{key: result.get(key) for key in COLUMNS}, "cell": path.parent.name})
-    return rows
-
-
-def as_csv(rows: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _shown(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    keys = [key for key in COLUMNS if any(row[key] is not None for row in rows)]
-    return keys, [[_cell(row[key]) for key in keys] for row in rows]
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def as_markdown(rows: list[dict[str, Any]]) -> str:
-    keys, lines = _shown(rows)
-    return "\n".join("| " + " | ".join(line) + " |" for line in (keys, ["---"] * len(keys), *lines)) + "\n"
-
-
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """The summary in the terminal: what differs from cell to cell, and the scores."""
-    keys, lines = _shown(rows)
-    columns = [column for column in zip(keys, *lines, strict=True)
-               if column[0] != "cell" and (column[0] in ("net", "status", "psnr", "ssim") or len(set(column[1:])) > 1)]
-    widths = [max(map(len, column)) for column in columns]
-    for line in zip(*columns, strict=True):
-        print("  ".join(field.ljust(width) for field, width in zip(line, widths, strict=True)).rstrip())

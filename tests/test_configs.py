@@ -18,7 +18,7 @@ PACKAGES = {
     "data": "data", "task": "tasks", "net": "nets", "latent": "latents", "optimizer": "optimizers",
     "stopping": "stopping", "average": "averages", "regularizer": "regularizers", "baseline": "baselines",
     "callbacks": "callbacks",
-    "logger": "loggers", "trainer": None, "experiment": None,
+    "logger": "loggers", "trainer": None, "experiment": None, "hydra": None,
 }
 SHORT = ["logger=none", "iterations=3", "log_every=1", "log_every_image=2", "device=cpu"]
 NEEDS = {

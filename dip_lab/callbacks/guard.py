@@ -12,6 +12,7 @@ from dip_lab.checks import integer, number
 from dip_lab.trees import copy_into
 
 log = logging.getLogger(__name__)
+NOT_FINITE = "a value was not finite"
 
 
 class Guard(pl.Callback):
@@ -71,12 +72,17 @@ class Guard(pl.Callback):
             self.broken_at_end = True
             self._roll_back(trainer, module, self._iteration, fault)
 
+    @property
+    def diverged(self) -> bool:
+        """The fit could not go on: values that are not finite came back until the guard gave up."""
+        return self.reason is not None and self.events[-1]["what"] == NOT_FINITE
+
     def _fault(self, module) -> str | None:
         """What is wrong with the fit; None while it is sound."""
         weights = [tensor for tensor in module.generator.state_dict().values() if tensor.is_floating_point()]
         largest = torch.nn.utils.get_total_norm(weights, norm_type=math.inf)
         if bool(self._broken | ~torch.isfinite(largest)):
-            return "a value was not finite"
+            return NOT_FINITE
         loss = float(module.loss)
         if self.accepted_loss > 0 and loss > self.accepted_loss * 10 ** (self.drop_db / 10):
             return f"the fit fell by {10 * math.log10(loss / self.accepted_loss):.1f} dB"

@@ -16,7 +16,7 @@ from dip_lab.problem import Problem
 from dip_lab.results.history import History
 from dip_lab.results.restoration import Restoration
 from dip_lab.results.verdicts import verdicts
-from dip_lab.runs import chosen_options, config_hash
+from dip_lab.runs import description, provenance
 from dip_lab.speed import autocast_dtype, peak_memory_mb
 from dip_lab.tasks.evaluation import SCORES
 
@@ -43,8 +43,8 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
         stop_reason = f"interrupted by {interrupted}"
     summary: dict[str, Any] = {
         **_of_the_cell(cfg, choices, problem),
-        "status": "interrupted" if interrupted else "done",
-        "error": None,
+        "status": "interrupted" if interrupted else "failed" if guard.diverged else "done",
+        "error": stop_reason if guard.diverged else None,
         "iterations": iterations,
         "chosen_iteration": chosen or iterations,
         "stop_reason": stop_reason,
@@ -52,6 +52,7 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
         **scores,
         **_scores(problem, rule.kept_output if chosen else None, "_output"),
         **_scores(problem, rule.kept_average if chosen else None, "_average"),
+        "psnr_held_out": rule.psnr_held_out,
         "psnr_last": history.rows[-1][curve] if history.rows else None,
         "psnr_peak": peak[0] if peak else None,
         "peak_iteration": peak[1] if peak else None,
@@ -63,6 +64,7 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
         "precision": "float32" if autocast_dtype(cfg.precision, device.type) is None else "bf16",
         "parameters": sum(parameter.numel() for parameter in module.generator.net.parameters()),
         "versions": _versions(),
+        **provenance(cfg, choices),
     }
     pictures = {} if problem.target is None else {"target": problem.target}
     pictures |= {"observed": problem.observed(), "latent": _latent_picture(module.generator)}
@@ -89,9 +91,10 @@ def conclude_baseline(cfg: DictConfig, choices: Mapping[str, str], problem: Prob
         **_scores(problem, None, "_average"),
         "seconds": round(seconds, 3),
         "device": platform.processor() or "cpu",
-        **dict.fromkeys(("error", "iterations", "chosen_iteration", "psnr_last", "psnr_peak", "peak_iteration",
-                         "guard_events", "seconds_per_iteration", "peak_memory_mb", "precision", "parameters")),
+        **dict.fromkeys(("error", "iterations", "chosen_iteration", "psnr_held_out", "psnr_last", "psnr_peak",
+                         "peak_iteration", "guard_events", "seconds_per_iteration", "peak_memory_mb", "precision", "parameters")),
         "versions": _versions(),
+        **provenance(cfg, choices),
     }
     pictures = {} if problem.target is None else {"target": problem.target}
     return Restoration(image, summary, history, pictures | {"observed": problem.observed()}, problem.answer, [])
@@ -100,13 +103,11 @@ def conclude_baseline(cfg: DictConfig, choices: Mapping[str, str], problem: Prob
 def _of_the_cell(cfg: DictConfig, choices: Mapping[str, str], problem: Problem) -> dict[str, Any]:
     """What is known before anything is restored."""
     return {
-        **chosen_options(cfg, choices),
-        "noise": choices["task/noise"],
+        **description(cfg, choices),
         "picture": problem.name,
         "observation": problem.digest(),
+        "answer": problem.answer,
         "psnr_observed": _psnr(problem, problem.observed()),
-        "seed": cfg.seed,
-        "config_hash": config_hash(cfg),
     }
 
 

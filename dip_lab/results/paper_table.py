@@ -22,6 +22,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from dip_lab.results.grid import as_latex as latex
+from dip_lab.results.grid import as_markdown as markdown
 from dip_lab.runs import cell_name, picture_name, read_result
 
 FIELDS = ("method", "picture", "ours", "std", "seeds", "published", "deviation", "within", "status", "key")
@@ -173,18 +175,10 @@ def _deviation(entry: Entry) -> str:
 def as_markdown(listed: Sequence[Entry]) -> str:
     """PSNR in dB."""
     header, *lines = grid(listed)
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *lines)) + "\n"
+    return markdown(header, lines)
 
 
 def as_latex(listed: Sequence[Entry]) -> str:
     """A tabular of the package booktabs."""
     header, *lines = grid(listed)
-    rows = [" & ".join(map(_escaped, line)) + r" \\" for line in lines]
-    return "\n".join([r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}", r"\toprule",
-                      " & ".join(map(_escaped, header)) + r" \\", r"\midrule", *rows,
-                      r"\bottomrule", r"\end{tabular}", ""])
-
-
-def _escaped(text: str) -> str:
-    return text.replace("_", r"\_").replace("%", r"\%").replace("&", r"\&").replace("±", r"$\pm$")
+    return latex(header, lines)

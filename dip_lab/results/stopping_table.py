@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from dip_lab.results.grid import as_markdown
 from dip_lab.results.verdicts import STOPPING_CSV, read_verdicts
 from dip_lab.runs import read_result
 
@@ -53,28 +54,23 @@ def cases_of(group: Path) -> list[Case]:
 def rules_table(cases: list[Case]) -> str:
     """Two tables: each rule's gaps in dB, false stops and never-stops; and each case's gaps."""
     rules = sorted({rule for case in cases for rule in case.choices}, key=lambda rule: fmean(gaps(cases, rule)))
-    lines = [["rule", "mean gap, dB", "worst gap, dB", "false stops", "never stopped", "cases"], ["---", *["---:"] * 5]]
+    lines = []
     for rule in rules:
         mine = [(case, *case.choices[rule]) for case in cases if rule in case.choices]
         false = sum(chosen < EARLY * case.peak_iteration for case, _, chosen, _ in mine)
         never = sum(not stopped for *_, stopped in mine)
         mean, worst = fmean(gaps(cases, rule)), max(gaps(cases, rule))
         lines.append([f"`{rule}`", f"{mean:.2f}", f"{worst:.2f}", str(false), str(never), str(len(mine))])
-    text = _table(lines)
-    heads = [f"`{rule}`" for rule in rules]
-    lines = [["picture and noise", "peak, dB", "at", *heads], ["---", *["---:"] * (2 + len(rules))]]
+    text = as_markdown(["rule", "mean gap, dB", "worst gap, dB", "false stops", "never stopped", "cases"], lines)
+    header, lines = ["picture and noise", "peak, dB", "at", *(f"`{rule}`" for rule in rules)], []
     for case in cases:
         choices = [case.choices.get(rule) for rule in rules]
         shown = ["-" if c is None else f"-{case.peak - c[0]:.2f} at {c[1]}" for c in choices]
         lines.append([case.name, f"{case.peak:.2f}", str(case.peak_iteration), *shown])
     return (f"{text}\nA false stop is a choice before half the peak's iteration; gaps are to the peak, which needs "
-            f"the target.\n\n{_table(lines)}")
+            f"the target.\n\n{as_markdown(header, lines)}")
 
 
 def gaps(cases: list[Case], rule: str) -> list[float]:
     """dB below the peak, for each case that has the rule."""
     return [case.peak - case.choices[rule][0] for case in cases if rule in case.choices]
-
-
-def _table(lines: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -1,5 +1,6 @@
 """Early stopping on observed values that the fit does not see."""
 
+import math
 from typing import Any
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from dip_lab.checks import integer, number
 from dip_lab.randomness import generator_of
-from dip_lab.stopping.rule import Minimum
+from dip_lab.stopping.rule import Minimum, finite_or_none
 
 
 class Holdout(Minimum):
@@ -60,3 +61,8 @@ class Holdout(Minimum):
         error = torch.take(prediction, self._index).sub_(self._wanted).square_()
         self._value.copy_(error.mean())
         return True
+
+    @property
+    def psnr_held_out(self) -> float | None:
+        error = finite_or_none(self._best)
+        return -10 * math.log10(error) if error else None

@@ -143,6 +143,14 @@ class StoppingRule:
         return None
 
     @property
+    def psnr_held_out(self) -> float | None:
+        """dB: how well the answer predicts observed values that were not fitted; None: the rule holds none out.
+
+        Needs no target, and compares fits to the same observation with the same seed: what a search maximises then.
+        """
+        return None
+
+    @property
     def why_may_stop(self) -> str:
         """A few words for the progress bar."""
         return ""

@@ -13,11 +13,11 @@ from dip_lab.images import Picture
 from dip_lab.trees import clone
 
 SCORES = "psnr ssim psnr_8bit psnr_y psnr_hole".split()
-KEYS = [*"""task data baseline net latent optimizer stopping average regularizer noise picture observation psnr_observed
-    seed config_hash status error iterations chosen_iteration stop_reason oracle""".split(), *SCORES,
-    *(f"{score}_output" for score in SCORES), *(f"{score}_average" for score in SCORES), *"""psnr_last psnr_peak
-    peak_iteration guard_events seconds seconds_per_iteration peak_memory_mb device precision parameters
-    versions""".split()]
+KEYS = [*"""task data baseline net latent optimizer stopping average regularizer noise picture seed config_hash
+    observation answer psnr_observed status error iterations chosen_iteration stop_reason oracle""".split(), *SCORES,
+    *(f"{score}_output" for score in SCORES), *(f"{score}_average" for score in SCORES), *"""psnr_held_out
+    psnr_last psnr_peak peak_iteration guard_events seconds seconds_per_iteration peak_memory_mb device precision
+    parameters versions overrides config""".split()]
 
 
 def given(channels=3, height=13, width=17):

@@ -1,0 +1,47 @@
+"""The sweeper of dip_lab, `hydra/sweeper=cells`. Hydra takes plugins from packages inside `hydra_plugins` only."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from dip_lab import sweep
+from dip_lab.compose import combinations
+from dip_lab.runs import write_atomic
+
+
+class CellSweeper(Sweeper):
+    """A sweep over values with commas that launches only the cells that are left.
+
+    Hydra's own composes each cell twice and starts a process, or a job of the cluster, to find out that it is done.
+
+    Args:
+        params: {key: values} to be swept, as on the command line, which has the last word.
+        max_batch_size: cells handed to the launcher at once; None: all of them.
+    """
+
+    def __init__(self, params: Mapping[str, str] | None, max_batch_size: int | None):
+        self.params, self.max_batch_size = params or {}, max_batch_size
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from hydra.core.plugins import Plugins
+
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Compute what is left of the cells; what cannot be composed is refused before any of them is."""
+        loader, hydra_config = self.hydra_context.config_loader, HydraConfig.instance()
+        cells: dict[Path, list[str]] = {}
+        for overrides in combinations(loader, self.params, arguments):
+            cfg = loader.load_sweep_config(self.config, overrides)
+            hydra_config.set_config(cfg)  # the name of a cell asks for its choices
+            cells.setdefault(Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir).absolute(), overrides)
+        hydra_config.set_config(self.config)
+        write_atomic(Path(self.config.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(self.config).encode())
+        sweep.compute(cells, self.launcher.launch, self.config.rerun, self.config.retry_failed, self.max_batch_size)
