@@ -16,6 +16,7 @@ dip_lab fits an untrained network to one degraded picture and restores it.
 
   --cfg job    what will run: every value in it can be changed by its name, such as task.sigma=50
   -m           a sweep over values with commas; net='glob(*)' takes all options of a group
+               hydra/launcher=joblib runs cells at once; hydra/sweeper=optuna searches intervals
   --hydra-help the other flags
 
 """

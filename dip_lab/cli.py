@@ -35,6 +35,8 @@ MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError)  # what
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 runs.register_resolvers()
+# A launcher's YAML of ours has the name of the plugin's own on purpose: it changes its defaults.
+warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 
 @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="run")
@@ -106,11 +108,11 @@ def _restore(cfg: DictConfig, choices: DictConfig, folder: Path) -> Any:
 
     try:
         return fit(cfg, choices, folder)
-    except (RuntimeError, MemoryError) as error:
-        if speed.out_of_memory(error):
-            remedy = "a smaller data.size or net.width needs less"
-            raise ValueError(f"out of memory: {one_line(error)}: {remedy}") from error
-        raise
+    except Exception as error:
+        failed = speed.out_of_memory(error)
+        if failed is None:
+            raise
+        raise ValueError(f"out of memory: {one_line(failed)}: a smaller data.size or net.width needs less") from error
 
 
 def _say(summary: dict[str, Any], path: Path) -> None:
@@ -219,8 +221,6 @@ def register_plugins() -> None:
     plugins.register(sweeper.CellSweeper)
     if local.LocalLauncher:
         plugins.register(local.PatientLocalLauncher)
-    # A launcher's YAML of ours has the name of the plugin's own on purpose: it changes its defaults.
-    warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
 
 
 def main() -> int:

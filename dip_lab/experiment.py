@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from dip_lab.callbacks.curves import COLUMNS, Curves
-from dip_lab.callbacks.interrupt import Interrupt
+from dip_lab.callbacks.interrupt import Interrupt, hand_over
 from dip_lab.callbacks.snapshots import Snapshots
 from dip_lab.callbacks.stopping import Stopping
 from dip_lab.checks import integer, number
@@ -71,6 +71,8 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
         if folder:
             restoration.save(folder)
         report(loggers, restoration)
+    if restoration.summary["status"] == "interrupted":
+        hand_over(restoration.summary["stop_reason"].split()[-1])
     return restoration
 
 
@@ -103,10 +105,11 @@ def prepare(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pr
     """Build one fit of one network; what runs it, given the trackers, writes all but the restoration's own files."""
     module = build_module(cfg, problem)
     rule, shadow = option(cfg, "stopping"), {name: instantiate(node) for name, node in cfg.stopping.shadow.items()}
-    stopping, interrupt = Stopping(rule, shadow), Interrupt()
+    stopping = Stopping(rule, shadow)
     for each in (rule, *shadow.values()):
         each.setup(problem, cfg.seed, module.generator)
     guard, checkpoint, progress = (instantiate(cfg.callbacks[key]) for key in ("guard", "checkpoint", "progress"))
+    interrupt = Interrupt(checkpoint.hurry)
     guard.stopping = checkpoint.stopping = progress.stopping = stopping
     checkpoint.guard, checkpoint.experiment = guard, f"{config_hash(cfg)}-{problem.digest()}"
     start = checkpoint.find(folder / "checkpoints") if folder else 0
@@ -227,7 +230,8 @@ def quiet():
     chatter.setLevel(logging.WARNING)
     with warnings.catch_warnings():
         for message in (".*does not have many workers.*", ".*isinstance\\(treespec, LeafSpec\\).*",
-                        ".*GPU available but not used.*", ".*`max_epochs` was not set.*"):
+                        ".*GPU available but not used.*", ".*`max_epochs` was not set.*",
+                        "The `srun` command is available.*"):
             warnings.filterwarnings("ignore", message=message)
         try:
             yield

@@ -16,7 +16,7 @@ TAKEN_UP = "taken up again"
 
 
 def prepare(sweeper: DictConfig, folder: Path, overrides: Sequence[str], name: str) -> IO:
-    """Set in the sweeper's node what Hydra's YAML of it cannot know: what a score is, where the trials are, what is left.
+    """Set in the sweeper's node what its YAML cannot know: what a score is, where the trials are, what is left.
 
     The score is maximised; a trial that fails is recorded and the search goes on. Without a storage of its own, the
     study is a file in the group's folder. Hydra's sweeper would do all `n_trials` once more: it gets what is left of

@@ -77,11 +77,17 @@ def free_memory() -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that an allocation failed; on a CPU, torch raises a plain RuntimeError."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and ("can't allocate memory" in str(error) or "not enough memory" in str(error))
-    )
+def out_of_memory(error: BaseException | None) -> BaseException | None:
+    """The failed allocation behind an error, if there is one; on a CPU, torch raises a plain RuntimeError."""
+    seen = []
+    while error is not None and error not in seen:  # an error may be its own cause
+        seen.append(error)
+        said = str(error) if isinstance(error, RuntimeError) else ""
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in said \
+                or "not enough memory" in said:
+            return error
+        error = error.__cause__
+    return None
 
 
 @functools.cache

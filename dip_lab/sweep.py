@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
@@ -43,6 +43,8 @@ def compute(cells: Mapping[Path, Sequence[str]], launch: Callable[..., Any], rer
     number, died, said = 0, set(), False
     while left:
         free = [folder for folder in left if not runs.is_claimed(folder)]
+        _settle(left, before)  # after the look at the claims: what is free and unsettled is nobody's
+        free = [folder for folder in free if folder in left]
         for batch in (*_batches([f for f in free if f not in died], at_once), *([f] for f in free if f in died)):
             whole = _launched(launch, batch, left, number)
             number += len(batch)
@@ -57,7 +59,6 @@ def compute(cells: Mapping[Path, Sequence[str]], launch: Callable[..., Any], rer
                     _note(left, folder, "failed")
                 elif not runs.is_claimed(folder) and (whole or folder in begun):
                     died.add(folder)
-        _settle(left, before)
         if left and not free:
             if not said:
                 log.info("waiting for %d cells that other processes compute", len(left))
@@ -104,6 +105,8 @@ def _batches(folders: list[Path], size: int | None) -> Iterator[list[Path]]:
 class SweepSummary(Callback):
     """Hydra's callback around a multirun."""
 
+    lock: IO | None = None  # of a search
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         ended.clear()
         # Hydra does this for each job only, but `hydra.sweep.dir` names the group, and that asks for the task.
@@ -116,6 +119,8 @@ class SweepSummary(Callback):
                 self.lock = prepare(config.hydra.sweeper, folder, overrides, config.name)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        if self.lock:
+            self.lock.close()
         if not ended:  # a search has another sweeper
             cells = read_cells(Path(config.hydra.sweep.dir).absolute())
             ended.extend((cell.status, cell.folder) for cell in cells)
@@ -124,14 +129,17 @@ class SweepSummary(Callback):
 
 def conclude() -> None:
     """Write and print the tables of the groups that the sweep filled, and one line on how its cells ended."""
+    from dip_lab.results.report import PAGE, write_report  # imports Pillow
+
     groups = dict.fromkeys(folder.parent for _, folder in ended)  # -m task=denoise,inpaint fills two
     for group in groups:
         summarise(group)
         draw_curves(group)
         compare_rules(group)
+        write_report(group)
     counts = {word: sum(status == word for status, _ in ended) for word in ("done", "skipped", "failed")}
     print(", ".join(f"{number} {word}" for word, number in counts.items()), "->",
-          ", ".join(str(group / "summary.md") for group in groups))
+          ", ".join(str(group / PAGE) for group in groups))
 
 
 def summarise(group: Path) -> None:

@@ -1,7 +1,7 @@
 """The cells of a sweep in tables, from their result files:
 
-    python scripts/compare.py outputs/architectures                               # summary.csv, summary.md, as a sweep does
-    python scripts/compare.py outputs/mine --pivot net optimizer.lr --score ssim  # mean ± deviation over seeds
+    python scripts/compare.py outputs/architectures                     # summary.csv, summary.md, as a sweep does
+    python scripts/compare.py outputs/mine --pivot net seed --score ssim   # mean ± deviation over seeds
     python scripts/compare.py outputs/mine --where net=skip,unet --where 'psnr>25' --sort seconds --latex
 """
 

@@ -1,24 +1,30 @@
-"""Ctrl-C and SIGTERM end the fit after the present step instead of in the middle of it."""
+"""Ctrl-C, SIGTERM and a cluster's warning end the fit after the present step instead of in the middle of it."""
 
 import signal
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytorch_lightning as pl
 
+# A cluster's warning before the time limit and at a preemption: only where somebody, such as submitit, waits for it.
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
+
 
 class Interrupt(pl.Callback):
-    """`signal` is the signal that ended the fit, or None. A second signal ends the process at once.
+    """`signal` is the signal that ended the fit, or None. A second one does what it would have done without the fit.
 
     As a context manager it puts the handlers of before the fit back.
     """
 
-    def __init__(self):
+    def __init__(self, hurry: Callable[[], None] = lambda: None):
         self.signal: int | None = None
-        self._before: dict[int, object] = {}
+        self.hurry = hurry  # asks for a checkpoint soon
+        self._before: dict[int, Any] = {}
 
     @property
     def name(self) -> str | None:
-        """SIGINT or SIGTERM; None without a signal."""
+        """SIGINT, SIGTERM or one of the warnings; None without a signal."""
         return None if self.signal is None else signal.Signals(self.signal).name
 
     def on_train_start(self, trainer, module) -> None:
@@ -28,8 +34,16 @@ class Interrupt(pl.Callback):
                 signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame) -> None:
-        self.signal = number
-        signal.signal(number, signal.SIG_DFL)
+        before = self._before[number]
+        if number == signal.SIGTERM and callable(before):
+            # submitit lets SIGTERM pass, and so must the fit: a job that ends by itself in the grace time of a
+            # preemption counts as done with, and SLURM queues only those again that it had to kill.
+            self.hurry()
+            before(number, frame)
+            return
+        if self.signal not in WARNINGS:  # a warning has to be handed over, whatever else comes
+            self.signal = number
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else before)
 
     def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
         if self.signal is not None:
@@ -37,11 +51,20 @@ class Interrupt(pl.Callback):
 
     def __enter__(self) -> "Interrupt":
         if threading.current_thread() is threading.main_thread():
-            handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, *WARNINGS)}
             # What is ignored (Ctrl-C in a job that a script put in the background) stays so.
-            self._before = {number: h for number, h in handlers.items() if h not in (signal.SIG_IGN, None)}
+            self._before = {number: h for number, h in handlers.items() if h not in (signal.SIG_IGN, None)
+                            and (callable(h) or number not in WARNINGS)}
         return self
 
     def __exit__(self, *exception) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def hand_over(name: str) -> None:
+    """Give a warning to whoever waited for it before the fit: submitit queues the job again and ends the process."""
+    number = signal.Signals[name]
+    handler = signal.getsignal(number)
+    if number in WARNINGS and callable(handler):
+        handler(number, None)

@@ -52,7 +52,7 @@ class Cell:
         node: Any = self.result.get("config", {})
         for part in key.split("."):
             node = node.get(part) if isinstance(node, dict) else None
-        return self.result.get("overrides", {}).get(key) if node is None else node
+        return self.result.get("overrides", {}).get(key) if node is None or isinstance(node, dict) else node
 
     def curves(self) -> dict[str, list[float | None]]:
         """The columns of history.csv that are curves; None where a field is empty. {} without a history."""
@@ -60,7 +60,8 @@ class Cell:
         if not path.exists():
             return {}
         with open(path, newline="") as file:
-            rows = list(csv.DictReader(file))
+            # A crash of the machine, or this very moment, may have torn the last line.
+            rows = [row for row in csv.DictReader(file) if None not in row.values()]
         return {key: [float(row[key]) if row.get(key) else None for row in rows] for key in CURVES}
 
 
@@ -92,6 +93,7 @@ def overridden(cells: Iterable[Cell]) -> list[str]:
 
 def varied(cells: Sequence[Cell]) -> list[str]:
     """The keys that tell these cells apart: what was overridden, and the options of the groups."""
+    cells = [cell for cell in cells if cell.result]  # one that was killed very early differs in everything
     own = [*GROUPS, "picture", "seed"]
     keys = [key for key in own if len({str(cell.value(key)) for cell in cells}) > 1]
     # data.name says again what picture says, and task/noise what noise says

@@ -17,6 +17,7 @@ FIRST = ("task", "net", "baseline", "picture")
 SCORES = ("psnr", "ssim", "psnr_hole", "psnr_y")
 LAST = ("seed", "status", *SCORES, "psnr_peak", "psnr_observed", "chosen_iteration", "iterations", "seconds",
         "parameters", "cell", "error")
+MEASURED = ("psnr", "seconds", "peak_memory")
 LESS_IS_BETTER = ("seconds", "seconds_per_iteration", "peak_memory_mb", "parameters")
 AGAIN = ("data", "data.name", "data.path", "task/noise", "experiment")  # said by other columns
 SHOWN = 60  # cells listed on a terminal
@@ -43,7 +44,7 @@ def listed(cells: Sequence[Cell]) -> Table:
     """(header, lines): one line a cell, the columns that say something; the best of each score is marked."""
     keys = [key for key in columns(cells) if any(cell.value(key) is not None for cell in cells)]
     best = {key: max(values) for key in SCORES if (values := _numbers(cells, key))}
-    lines = [[Best(_text(v)) if v is not None and v == best.get(key) and len(cells) > 1 else _text(v)
+    lines = [[Best(_text(key, v)) if v is not None and v == best.get(key) and len(cells) > 1 else _text(key, v)
               for key in keys for v in [cell.value(key)]] for cell in cells]
     return keys, lines
 
@@ -60,10 +61,10 @@ def pivot(cells: Sequence[Cell], rows: str, across: str, score: str = "psnr") ->
     for key in (rows, across, score):
         if all(cell.value(key) is None for cell in cells):
             raise ValueError(f"{key}: no cell has it; there are {', '.join([*varied(cells), *SCORES])}")
-    names = {key: list(dict.fromkeys(_text(cell.value(key)) for cell in cells)) for key in (rows, across)}
+    names = {key: list(dict.fromkeys(_text(key, cell.value(key)) for cell in cells)) for key in (rows, across)}
     fields = {}
     for cell in cells:
-        fields.setdefault((_text(cell.value(rows)), _text(cell.value(across))), []).append(cell)
+        fields.setdefault((_text(rows, cell.value(rows)), _text(across, cell.value(across))), []).append(cell)
     most = {column: max((len(f) for (_, c), f in fields.items() if c == column)) for column in names[across]}
     lines = [[row] for row in names[rows]]
     for column in names[across]:
@@ -92,7 +93,7 @@ def _field(cells: Sequence[Cell], score: str, most: int) -> str:
     for cell in cells:
         seeds.setdefault(cell.value("seed"), []).extend(_numbers([cell], score))
     means = [fmean(found) for found in seeds.values() if found]
-    text = _text(fmean(values)) + (f" ± {stdev(means):.2g}" if len(means) > 1 else "")
+    text = _text(score, fmean(values)) + (f" ± {stdev(means):.2g}" if len(means) > 1 else "")
     return text if len(values) == most else f"{text} ({len(values)} of {most})"
 
 
@@ -101,22 +102,24 @@ def _numbers(cells: Iterable[Cell], key: str) -> list[float]:
     return [value for cell in cells if cell.status == "done" and isinstance(value := cell.value(key), int | float)]
 
 
-def _text(value: Any) -> str:
+def _text(key: str, value: Any) -> str:
+    """Scores and seconds with the decimals that matter, settings as they were written."""
     if value is None:
         return "-"
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}" if abs(value) >= 0.1 else f"{value:.3g}"
+    return f"{value:.4f}" if key.startswith("ssim") else f"{value:.2f}" if key.startswith(MEASURED) else f"{value:.6g}"
 
 
 def choose_keys(cells: Sequence[Cell]) -> tuple[str, str] | None:
     """The two keys for a pivot: those with the most values; None where fewer than two tell the cells apart."""
-    keys = [key for key in varied(cells) if key not in ("seed", "noise" if "task/noise" in varied(cells) else "")]
+    keys = [key for key in varied(cells) if key != "seed"]
     if not keys:
         return None
-    ranked = sorted(keys, key=lambda key: -len({_text(cell.value(key)) for cell in cells}))
-    others = [key for key in ranked[1:] if len({(_text(c.value(ranked[0])), _text(c.value(key))) for c in cells})
-              > len({_text(c.value(ranked[0])) for c in cells})]  # not one that follows from the first
+    ranked = sorted(keys, key=lambda key: -len({str(cell.value(key)) for cell in cells}))
+    first = len({str(cell.value(ranked[0])) for cell in cells})
+    others = [key for key in ranked[1:]  # not one that follows from the first
+              if len({(str(cell.value(ranked[0])), str(cell.value(key))) for cell in cells}) > first]
     return (ranked[0], others[0]) if others else None
 
 

@@ -92,7 +92,8 @@ def conclude_baseline(cfg: DictConfig, choices: Mapping[str, str], problem: Prob
         "seconds": round(seconds, 3),
         "device": platform.processor() or "cpu",
         **dict.fromkeys(("error", "iterations", "chosen_iteration", "psnr_held_out", "psnr_last", "psnr_peak",
-                         "peak_iteration", "guard_events", "seconds_per_iteration", "peak_memory_mb", "precision", "parameters")),
+                         "peak_iteration", "guard_events", "seconds_per_iteration", "peak_memory_mb", "precision",
+                         "parameters")),
         "versions": _versions(),
         **provenance(cfg, choices),
     }

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +13,19 @@ import pytest
 import wandb
 from wandb.proto import wandb_internal_pb2
 
+from dip_lab.compose import compose
+from dip_lab.loggers import wandb_run
+from dip_lab.loggers.sweep_table import read_table
+
 LOGGERS = Path(__file__).resolve().parents[2] / "configs" / "logger"
 TINY = ["iterations=4", "log_every=2", "log_every_image=2", "device=cpu", "net.width=4", "net.depth=2", "data.size=16"]
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """As in a process in which W&B has not failed yet."""
+    monkeypatch.setattr(wandb_run, "stays_offline", False)
+    monkeypatch.setattr(wandb_run, "has_warned", False)
 
 
 def records(path: Path) -> Iterator[wandb_internal_pb2.Record]:
@@ -94,18 +108,20 @@ def test_an_unknown_mode_is_refused(command):
     assert code == 2 and said.startswith("logger.mode=dryrun") and "offline" in said
 
 
-def test_a_wandb_that_does_not_start_costs_nothing(command, monkeypatch):
+def test_a_wandb_that_does_not_start_costs_nothing_and_says_so_once(command, monkeypatch):
     def init(**settings):
-        raise wandb.errors.CommError("no route\nto host")
+        raise wandb.errors.CommError("no space\nleft")
 
     monkeypatch.setattr(wandb, "init", init)
-    code, said = command(*TINY, "logger=wandb")
-    (folder,) = Path("outputs").glob("*/*")
-    assert code == 0 and "did not start (no route to host): history.csv has the curves" in said
-    assert len(history_rows(folder)) == 3 and (folder / "result.json").exists()
+    code, said = command(*TINY, "-m", "logger=wandb", "seed=0,1")
+    folders = [path.parent for path in Path("outputs").glob("*/*/result.json")]
+    assert code == 0 and len(folders) == 2
+    assert said.count("did not start (no space left): history.csv has the curves") == 1
+    assert said.count("Weights & Biases") == 1
+    assert all(len(history_rows(folder)) == 3 for folder in folders)
 
 
-def test_a_wandb_that_breaks_during_the_fit_costs_nothing(command, monkeypatch):
+def test_a_wandb_that_breaks_during_the_fit_costs_nothing_and_says_so_once(command, monkeypatch):
     class Broken:
         def __getattr__(self, name):
             if name in ("define_metric", "_label"):
@@ -115,8 +131,118 @@ def test_a_wandb_that_breaks_during_the_fit_costs_nothing(command, monkeypatch):
     monkeypatch.setattr(wandb, "init", lambda **settings: Broken())
     code, said = command(*TINY, "logger=wandb")
     (folder,) = Path("outputs").glob("*/*")
-    assert code == 0 and "no space left" in said and "did not close its run" in said
+    assert code == 0 and said.count("broke off (no space left): history.csv has the curves") == 1
+    assert said.count("Weights & Biases") == 1
     assert len(history_rows(folder)) == 3 and (folder / "result.json").exists()
+
+
+def test_the_next_run_has_a_wandb_again_after_its_process_died(tmp_path):
+    script = """
+import os, signal, subprocess
+from dip_lab.loggers.wandb_run import close_run, open_run
+for name in ("first", "second"):
+    run = open_run("dip_lab", "offline", name, "group", name, name)
+    if name == "first":
+        found = subprocess.run(["pgrep", "-P", str(os.getpid()), "wandb-core"], capture_output=True, check=True)
+        os.kill(int(found.stdout), signal.SIGKILL)
+    else:
+        run.log({"loss": 1})
+    close_run(run)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment(), capture_output=True,
+                           text=True, timeout=60)
+    assert ended.returncode == 0 and ended.stderr.count("Weights & Biases") == 1, ended.stderr
+    assert "did not close its run" in ended.stderr
+    assert read_run(tmp_path / "second")["history"][0]["loss"] == 1
+
+
+def environment() -> dict[str, str]:
+    """The variables of this process, away from the W&B settings of the person who tests."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+
+
+def test_an_offline_run_holds_what_is_logged_and_nothing_else(tmp_path):
+    """Of a program with names that would be found in what W&B knows of it by itself."""
+    script, key = tmp_path / "secret_script.py", "0123456789abcdef0123456789abcdef01234567"
+    script.write_text("""
+import numpy, wandb
+from dip_lab.loggers.wandb_run import close_run, open_run
+run = open_run("dip_lab", "offline", "cell", "group", "cell", "cell")
+print("secret_output")
+run.log({"loss": 1, "output": [wandb.Image(numpy.zeros((8, 8, 3), "uint8"))]})
+run.log({"stopping": wandb.Table(columns=["rule"], data=[["wmv"]])})
+close_run(run)
+""")
+    for line in ("git init -q", "git remote add origin https://example.org/secret_remote.git"):
+        subprocess.run(line.split(), cwd=tmp_path, check=True)
+    variables = environment() | {"HOME": str(tmp_path / "home"), "WANDB_API_KEY": key,
+                                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([sys.executable, script], cwd=tmp_path, env=variables, check=True, timeout=60, capture_output=True)
+    (run,) = tmp_path.glob("cell/wandb/offline-run-*")
+    files = [path.relative_to(run / "files").parts[:2] for path in run.glob("files/**/*") if path.is_file()]
+    assert sorted(files) == [("media", "images"), ("media", "table")]  # no metadata, no requirements, no output
+    (path,) = run.glob("*.wandb")
+    kept = list(records(path))
+    assert {record.WhichOneof("record_type") for record in kept} <= {
+        "header", "run", "telemetry", "metric", "history", "summary", "files", "artifact", "exit"}
+    (record,) = (record.run for record in kept if record.WhichOneof("record_type") == "run")
+    assert (record.host, record.git.remote_url, record.git.commit) == ("", "", "")
+    assert b"secret_" not in path.read_bytes()
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or key.encode() not in file.read_bytes(), file
+
+
+def test_a_sweep_ends_with_one_run_that_has_its_table(command):
+    for _ in range(2):  # the second time nothing is fitted, and the same run is told
+        code, said = command(*TINY, "-m", "logger=wandb", "seed=0,1", "net=skip_narrow")
+        assert code == 0, said
+    group = Path("outputs/denoise")
+    paths = list(group.glob("wandb/offline-run-*/*.wandb"))
+    assert len(paths) == 2 and {path.name for path in paths} == {"run-denoise-summary.wandb"}
+    for path in paths:
+        (run,) = (record.run for record in records(path) if record.WhichOneof("record_type") == "run")
+        assert (run.run_id, run.display_name, run.run_group, run.job_type) == (
+            "denoise-summary", "denoise-summary", "denoise", "summary")
+        (file,) = path.parent.glob("files/media/table/summary_*.json")
+        table = json.loads(file.read_text())
+        columns, rows = read_table(group / "summary.csv")
+        assert table["columns"] == columns and table["data"] == rows
+        shown = [dict(zip(columns, row, strict=True)) for row in rows]
+        results = [json.loads((group / row["cell"] / "result.json").read_text()) for row in shown]
+        for key in ("psnr", "seed", "net", "baseline", "iterations"):
+            assert [row[key] for row in shown] == [result[key] for result in results]
+
+
+@pytest.mark.parametrize("arguments", [("logger=wandb", "iterations=-1"), ("logger=none",), ("logger=csv",)])
+def test_a_sweep_without_a_score_or_a_tracker_ends_well(arguments, command):
+    code, said = command(*TINY, "-m", "seed=0,1", *arguments)
+    assert code == int("iterations=-1" in arguments) and "Weights & Biases" not in said
+    assert len(list(Path("outputs/denoise").glob("wandb/offline-run-*"))) == int("logger=wandb" in arguments)
+
+
+def test_a_disabled_sweep_leaves_no_run(command, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert command(*TINY, "-m", "logger=wandb", "seed=0,1")[0] == 0
+    assert not list(Path("outputs").glob("**/*run-*"))
+
+
+def test_a_table_has_numbers_where_a_whole_column_is_numbers(tmp_path):
+    (tmp_path / "summary.csv").write_text("picture,seed,psnr,error\n0801,0,31.5,\n0802,1,,\"no, space\"\n")
+    assert read_table(tmp_path / "summary.csv") == (
+        ["picture", "seed", "psnr", "error"], [["0801", 0, 31.5, None], ["0802", 1, None, "no, space"]])
+
+
+def test_only_wandb_adds_to_the_end_of_a_sweep():
+    callbacks = {logger: compose([f"logger={logger}"]).hydra.callbacks.summary._target_
+                 for logger in ("wandb", "none", "csv", "tensorboard")}
+    assert callbacks.pop("wandb") == "dip_lab.loggers.sweep_table.SweepTable"
+    assert set(callbacks.values()) == {"dip_lab.sweep.SweepSummary"}
+
+
+def test_what_hydra_imports_for_a_sweep_is_light():
+    heavy = "{'torch', 'pytorch_lightning', 'numpy', 'matplotlib', 'wandb', 'PIL'}"
+    check = f"import sys, dip_lab.loggers.sweep_table; found = {heavy} & set(sys.modules); assert not found, found"
+    subprocess.run([sys.executable, "-c", check], check=True)
 
 
 @pytest.mark.parametrize("logger", sorted({path.stem for path in LOGGERS.glob("*.yaml")} - {"wandb"}))

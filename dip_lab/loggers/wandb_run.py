@@ -1,0 +1,150 @@
+"""Opens and closes Weights & Biases runs so that W&B neither stops nor slows down a fit. Imports no torch."""
+
+import contextlib
+import logging
+import os
+import re
+import shlex
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dip_lab.checks import one_of
+from dip_lab.runs import one_line
+
+log = logging.getLogger(__name__)
+PATIENCE = 5  # seconds that an online run waits for its server: at its start, for a table, at its end
+# A run holds what is logged to it: not the program, its packages, output and repository, not the machine and its load.
+ONLY_WHAT_IS_LOGGED = {
+    "program": "", "disable_code": True, "save_code": False, "disable_git": True, "disable_job_creation": True,
+    "x_save_requirements": False, "console": "off", "host": "", "x_disable_machine_info": True, "x_disable_meta": True,
+    "x_disable_stats": True,
+}
+stays_offline = False  # an online run of this process has failed: the others do not wait for the server again
+has_warned = False
+
+
+def warn_once(text: str, *values: Any) -> None:
+    """Warn of the first trouble of the process: what follows, in this run and in others, has the same cause."""
+    global has_warned
+    if not has_warned:
+        has_warned = True
+        log.warning(text, *values)
+
+
+def open_run(project: str, mode: str, save_dir: str, group: str, name: str, id: str, **labels: Any) -> Any:
+    """Open one run, of which every curve's axis is `iteration`; None, with a warning, when W&B cannot even write.
+
+    An online run that cannot start within a few seconds becomes an offline one, as do all later ones of the process.
+    Never asks for a login. Online runs silence what W&B itself prints, for the whole process. Errors are not reported
+    to W&B's makers unless the variable WANDB_ERROR_REPORTING says so.
+
+    Args:
+        mode: offline, online or disabled; the variable WANDB_MODE wins.
+        save_dir: W&B keeps the run's files in `wandb/` there.
+        id: the same id continues the same run. Under `wandb agent` W&B takes the agent's id and project.
+        labels: more arguments of `wandb.init`.
+
+    Raises:
+        ValueError: an unknown mode.
+    """
+    mode = one_of("logger.mode", os.environ.get("WANDB_MODE") or mode, ("offline", "online", "disabled"))
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    labels |= {"project": project, "id": re.sub(r"[^\w-]+", "-", id), "dir": save_dir, "group": group, "name": name,
+               "resume": "allow", "reinit": "create_new"}
+    if mode == "online" and stays_offline:
+        mode = "offline"
+    try:
+        try:
+            return _init(mode, labels)
+        except Exception as error:  # no key, a wrong one, no network, a server that is ill, a dead process of W&B's
+            if mode == "online":
+                _stay_offline(one_line(error), "", save_dir, "offline-run-*")
+            _start_over()
+            return _init("offline", labels)
+    except Exception as error:  # a full disk, a W&B that is not there
+        warn_once("Weights & Biases did not start (%s): history.csv has the curves", one_line(error))
+        return None
+
+
+def log_table(run: Any, key: str, columns: list[str], rows: list[list[Any]]) -> None:
+    """Log one table. For tables alone W&B asks its server first, which is not waited for without end."""
+    import wandb
+
+    try:
+        _within_patience(lambda: run.log({key: wandb.Table(columns=columns, data=rows)}))
+    except TimeoutError:
+        _leave_on_disk(run)
+    except Exception as error:  # a CSV file beside the run has it
+        warn_once("Weights & Biases did not take the table %s (%s)", key, one_line(error))
+
+
+def close_run(run: Any, exit_code: int = 0) -> None:
+    """End the run; an online one waits a few seconds for its upload, and then leaves the rest on the disk."""
+    try:
+        run.finish(exit_code=exit_code)
+    except TimeoutError:
+        _leave_on_disk(run)
+    except Exception as error:  # the fit's files are written by now
+        warn_once("Weights & Biases did not close its run (%s)", one_line(error))
+
+
+def _init(mode: str, labels: dict[str, Any]) -> Any:
+    import wandb
+
+    if mode == "online":
+        wandb.setup(wandb.Settings(silent=True))
+        if wandb.run is None and not wandb.login(prompt=False, verify=False):
+            raise RuntimeError("there is no API key")
+    run = wandb.init(mode=mode, **labels, settings=wandb.Settings(
+        silent=True, init_timeout=os.environ.get("WANDB_INIT_TIMEOUT") or PATIENCE,
+        finish_timeout=os.environ.get("WANDB_FINISH_TIMEOUT") or PATIENCE, finish_timeout_raises=True,
+        **ONLY_WHAT_IS_LOGGED))
+    run.define_metric("iteration")
+    run.define_metric("*", step_metric="iteration")
+    return run
+
+
+def _start_over() -> None:
+    """End W&B's own process and all its runs: nothing less frees the id of a run that failed to start."""
+    import wandb
+
+    with contextlib.suppress(Exception):  # it may be dead, or wait for its requests without end
+        _within_patience(wandb.teardown)
+
+
+def _within_patience(act: Callable[[], None]) -> None:
+    """Do what may block, or even end the thread that calls it, in a thread of its own.
+
+    Raises:
+        TimeoutError: it goes on, unattended.
+    """
+    errors = []
+
+    def attempt() -> None:
+        try:
+            act()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    if thread.is_alive():
+        raise TimeoutError
+    for error in errors:
+        raise error
+
+
+def _leave_on_disk(run: Any) -> None:
+    problem = "the server does not answer, or the connection is slow"
+    _stay_offline(problem, "--no-skip-online ", str(Path(run.dir).parents[2]), "*run-*")
+
+
+def _stay_offline(problem: str, option: str, save_dir: str, runs: str) -> None:
+    global stays_offline
+    stays_offline = True
+    warn_once("Weights & Biases: %s. From here on this process keeps its runs on the disk; once the server answers and "
+              "`wandb login` has a key, upload them: wandb sync %s%s/*/wandb/%s",
+              problem, option, shlex.quote(str(Path(save_dir).parent)), runs)

@@ -1,0 +1,61 @@
+"""What a fit takes of the machine."""
+
+import pytest
+import torch
+
+from dip_lab import speed
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Four GPUs, as the device files say it."""
+    for name in ("nvidia0", "nvidia1", "nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(speed, "DEVICES", tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "put back afterwards")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+
+
+@pytest.mark.parametrize("visible, gpu, job, seen", [
+    (None, "auto", 0, "0"), (None, "auto", 3, "10"), (None, "auto", 5, "1"), (None, "auto", None, None),
+    (None, 2, None, "2"), (None, 1, 7, "1"), ("4,6", "auto", 3, "6"), ("4,6", 1, None, "6"), ("7", "auto", 5, "7"),
+    ("", "auto", 5, ""),
+])
+def test_a_job_sees_one_gpu(visible, gpu, job, seen, machine, monkeypatch):
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    speed.use_gpu(gpu, job)
+    assert speed.os.environ.get("CUDA_VISIBLE_DEVICES") == seen
+
+
+def test_there_is_no_such_gpu(machine):
+    with pytest.raises(ValueError, match="gpu=4: this machine shows 4, counted from 0"):
+        speed.use_gpu(4, None)
+    with pytest.raises(ValueError, match="gpu=first"):
+        speed.use_gpu("first", None)
+
+
+def test_nothing_changes_once_cuda_has_started(machine, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    speed.use_gpu("auto", 1)
+    assert "CUDA_VISIBLE_DEVICES" not in speed.os.environ
+
+
+def test_threads(one_thread, monkeypatch):
+    monkeypatch.setattr(speed, "ALL_THREADS", 2)
+    speed.use_threads("auto")
+    assert torch.get_num_threads() == 2
+    speed.use_threads(1)
+    assert torch.get_num_threads() == 1
+    with pytest.raises(ValueError, match="threads=0"):
+        speed.use_threads(0)
+
+
+def test_a_failed_allocation_is_found_behind_other_errors():
+    with pytest.raises(RuntimeError) as allocation:
+        torch.empty(2**62, dtype=torch.uint8)
+    outer = ValueError("cannot be built")
+    outer.__cause__ = allocation.value
+    assert speed.out_of_memory(outer) is allocation.value and speed.out_of_memory(MemoryError())
+    assert speed.out_of_memory(ValueError("a bug")) is None
