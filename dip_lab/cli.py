@@ -139,6 +139,8 @@ def explain(error: BaseException, arguments: list[str]) -> str:
         group, _, option = (wanted[1] if wanted else error.missing_cfg_file or "").rpartition("/")
         near = difflib.get_close_matches(option, error.options, n=1)
         hint = f"{group}={option}: did you mean {near[0]}? " if near else ""
+        if (group, option) == ("hydra/sweeper", "optuna"):
+            return "hydra/sweeper=optuna needs packages of its own: pip install -e '.[search]'"
         return f"{hint}{group} is one of {', '.join(error.options)}"
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read: quote a value with special characters, such as 'key=\"a, b\"'"
@@ -240,6 +242,11 @@ def main() -> int:
         if FULL_ERROR:
             raise
         print(explain(error, sys.argv[1:]), file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if "Unknown plugin class" not in str(error):  # Hydra's words
+            raise
+        print("this launcher needs packages of its own: pip install -e '.[launchers]'", file=sys.stderr)
         return 2
     except (SystemExit, KeyboardInterrupt) as ended:
         if sweep.ended:

@@ -96,6 +96,7 @@ def command(tmp_path, monkeypatch, capsys, one_thread):
             root.handlers[:] = handlers
             root.setLevel(level)
             logging.captureWarnings(False)
+            HydraConfig.instance().cfg = None
         printed = capsys.readouterr()
         return code, printed.out + printed.err
 

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 
 from dip_lab import experiment, runs, sweep
 
@@ -101,6 +103,20 @@ def test_what_a_cell_overrode_is_in_its_result(command):
 def test_cells_that_are_the_same_are_computed_once(command):
     code, said = command("-m", "baseline=median", *TINY, "net.width=4,8")
     assert code == 0 and last_line(said).startswith("1 done, 0 skipped, 0 failed")
+
+
+def test_a_launcher_or_a_search_without_its_packages(command, monkeypatch):
+    plugins = Plugins.instance()
+    known = {name: plugin for name, plugin in plugins.class_name_to_class.items() if "joblib" not in name}
+    monkeypatch.setattr(plugins, "class_name_to_class", known)
+    code, said = command("-m", *TINY, "hydra/launcher=joblib")
+    assert (code, said) == (2, "this launcher needs packages of its own: pip install -e '.[launchers]'\n")
+    repository = ConfigStore.instance().repo["hydra"]["sweeper"]
+    monkeypatch.setattr(ConfigStore.instance(), "repo", {**ConfigStore.instance().repo, "hydra": {
+        **ConfigStore.instance().repo["hydra"],
+        "sweeper": {name: node for name, node in repository.items() if name != "optuna.yaml"}}})
+    code, said = command("-m", *TINY, "hydra/sweeper=optuna")
+    assert (code, said) == (2, "hydra/sweeper=optuna needs packages of its own: pip install -e '.[search]'\n")
 
 
 # The distribution of cells, with launchers that do as told
