@@ -105,6 +105,7 @@ def test_cells_that_are_the_same_are_computed_once(command):
     assert code == 0 and last_line(said).startswith("1 done, 0 skipped, 0 failed")
 
 
+@pytest.mark.filterwarnings("ignore:\\s*'hydra/launcher/")
 def test_a_launcher_or_a_search_without_its_packages(command, monkeypatch):
     plugins = Plugins.instance()
     known = {name: plugin for name, plugin in plugins.class_name_to_class.items() if "joblib" not in name}

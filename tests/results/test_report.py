@@ -183,7 +183,8 @@ def test_broken_files_are_left_out(tmp_path):
     torn = "iteration,seconds,loss,psnr,psnr_average\n1,0.1,0.1,9,\n2,1e-"  # is being written
     (folder / "history.csv").write_text(torn)
     (only,) = data_of(page_of(tmp_path))["cells"]
-    assert [p["caption"] for p in only["pictures"]] == ["observation", "restoration"] and only["curve"]["iteration"] == [1]
+    assert [p["caption"] for p in only["pictures"]] == ["observation", "restoration"]
+    assert only["curve"]["iteration"] == [1]
 
 
 def test_a_long_history_is_thinned_and_keeps_its_marks():
