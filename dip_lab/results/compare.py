@@ -21,6 +21,7 @@ MEASURED = ("psnr", "seconds", "peak_memory")
 LESS_IS_BETTER = ("seconds", "seconds_per_iteration", "peak_memory_mb", "parameters")
 AGAIN = ("data", "data.name", "data.path", "task/noise", "experiment")  # said by other columns
 SHOWN = 60  # cells listed on a terminal
+WIDE = 70  # characters of a field there; error.txt has the whole
 
 
 def columns(cells: Sequence[Cell]) -> list[str]:
@@ -144,7 +145,9 @@ def short_list(cells: Sequence[Cell]) -> Table:
     header, lines = listed(cells)
     told = ["net", *varied(cells), "status", *SCORES, "chosen_iteration", "seconds", "error"]
     places = [header.index(name) for name in dict.fromkeys(told) if name in header]
-    return [header[n] for n in places], [[line[n] for n in places] for line in lines]
+    short = [[field if isinstance(field, Best) or len(field) <= WIDE else field[:WIDE - 1] + "…" for field in line]
+             for line in lines]
+    return [header[n] for n in places], [[line[n] for n in places] for line in short]
 
 
 TESTS = {"=": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
