@@ -68,7 +68,7 @@ def job(cfg: DictConfig) -> float | None:
         if not sweeping:
             raise SystemExit(1)
         return None
-    return summary["psnr"] if summary["psnr"] is not None else summary["psnr_held_out"]
+    return summary["psnr"] if summary["psnr"] is not None else summary.get("psnr_held_out")
 
 
 def _fit(cfg: DictConfig, folder: Path) -> dict[str, Any]:
@@ -76,8 +76,8 @@ def _fit(cfg: DictConfig, folder: Path) -> dict[str, Any]:
     if cfg.rerun:
         runs.start_over(folder)
     choices = HydraConfig.get().runtime.choices
+    known = runs.description(cfg, choices) | runs.provenance(cfg, choices)
     try:
-        known = runs.description(cfg, choices) | runs.provenance(cfg, choices)
         runs.begin(folder, known)
         restoration = _restore(cfg, choices, folder)
     except Exception as error:

@@ -18,7 +18,7 @@ import torch
 from dip_lab.results.restoration import Restoration
 
 ROOT = Path(__file__).resolve().parents[1]
-VARYING = ("seconds", "seconds_per_iteration", "peak_memory_mb")
+VARYING = ("seconds", "seconds_per_iteration", "peak_memory_mb", "overrides")
 
 
 def assert_same(folder, reference):
@@ -273,8 +273,8 @@ def interrupted_records(struck):
     records = {}
     for name, (root, _, _) in struck.items():
         folder = cell(root)
-        if (folder / "result.json").exists():
-            result = json.loads((folder / "result.json").read_text())
+        result = json.loads((folder / "result.json").read_text())
+        if result["status"] != "unfinished":
             newest = max(path.name for path in (folder / "checkpoints").glob("[0-9]*.pt"))
             picture = (folder / "dip_denoised.png").exists()
             records[name] = (result["status"], result["stop_reason"], picture, newest)

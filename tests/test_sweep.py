@@ -291,7 +291,7 @@ def test_ctrl_c_ends_a_sweep_in_order(launcher, tmp_path):
 
 @pytest.mark.slow
 def test_memory_stays_flat(tmp_path):
-    """Of the process, from the 10th to the 40th cell, a third of which fail."""
+    """Of the process, from the 10th to the 30th cell, a third of which fail."""
     program = (
         "import resource, sys\n"
         "from dip_lab import cli, experiment\n"
@@ -302,7 +302,7 @@ def test_memory_stays_flat(tmp_path):
         "    if cfg.seed % 3 == 0: raise RuntimeError('a bug')\n"
         "    return restoration\n"
         "experiment.fit = watched\n"
-        f"sys.argv = ['run.py', '-m', *{TINY!r}, 'seed=range(0,40)', 'data.size=64']\n"
+        f"sys.argv = ['run.py', '-m', *{TINY!r}, 'seed=range(0,30)', 'data.size=32']\n"
         "assert cli.main() == 1\n"
         "print('RSS', seen[10], seen[-1])\n"
     )

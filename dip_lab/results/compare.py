@@ -42,12 +42,26 @@ def as_csv(cells: Sequence[Cell]) -> str:
 
 
 def listed(cells: Sequence[Cell]) -> Table:
-    """(header, lines): one line a cell, the columns that say something; the best of each score is marked."""
+    """(header, lines): one line a cell, the columns that say something.
+
+    The best of each score is marked, among the cells with the same task, picture and noise: others do not compare.
+    """
     keys = [key for key in columns(cells) if any(cell.value(key) is not None for cell in cells)]
-    best = {key: max(values) for key in SCORES if (values := _numbers(cells, key))}
-    lines = [[Best(_text(key, v)) if v is not None and v == best.get(key) and len(cells) > 1 else _text(key, v)
-              for key in keys for v in [cell.value(key)]] for cell in cells]
+    alike: dict[tuple, list[Cell]] = {}
+    for cell in cells:
+        alike.setdefault(_problem(cell), []).append(cell)
+    best = {(problem, key): max(values) for problem, group in alike.items() for key in SCORES
+            if len(values := _numbers(group, key)) > 1}
+    lines = []
+    for cell in cells:
+        values = [(key, cell.value(key)) for key in keys]
+        lines.append([Best(_text(key, value)) if value is not None and value == best.get((_problem(cell), key))
+                      else _text(key, value) for key, value in values])
     return keys, lines
+
+
+def _problem(cell: Cell) -> tuple:
+    return tuple(str(cell.value(key)) for key in ("task", "picture", "noise"))
 
 
 def pivot(cells: Sequence[Cell], rows: str, across: str, score: str = "psnr") -> Table:

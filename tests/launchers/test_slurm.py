@@ -22,7 +22,7 @@ import pytest
 PATH = os.environ["PATH"] + ":/usr/sbin"  # where Debian has the daemons
 MISSING = [name for name in ("slurmctld", "slurmd", "sbatch", "srun") if not shutil.which(name, path=PATH)]
 pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=f"without {', '.join(MISSING)}")]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"without {', '.join(MISSING)}")
 
 ROOT = Path(__file__).resolve().parents[2]
 # KillWait: between SIGTERM and SIGKILL. cred_expire, at least 5: a job put back in the queue waits for so long.
@@ -198,6 +198,7 @@ def assert_as_left_alone(start, folder, iterations):
     return calls - alone
 
 
+@pytest.mark.slow
 def test_two_cells(start, tmp_path):
     assert start(0, "-m", *SLURM, "name=slurm", "seed=0,1", "iterations=2").wait(120) == 0, logs(tmp_path)
     results = [json.loads(path.read_text()) for path in tmp_path.glob("outputs/slurm/*/result.json")]
@@ -208,6 +209,7 @@ def test_two_cells(start, tmp_path):
             "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK"} <= set(script.splitlines())
 
 
+@pytest.mark.queue
 def test_a_cell_that_exceeds_its_time_limit_goes_on_in_the_next_job(start, tmp_path):
     # SLURM looks every 30 s: at a limit of 60 s the warning comes when the job has run for 20 to 50 s. The fit takes
     # longer than any of that, and so ends only because it goes on.
@@ -222,6 +224,7 @@ def test_a_cell_that_exceeds_its_time_limit_goes_on_in_the_next_job(start, tmp_p
     assert lost <= 5 * requeued  # the last look at each picture is not a step
 
 
+@pytest.mark.slow
 def test_a_cell_that_is_requeued_goes_on(start, cluster, tmp_path):
     sweep = start(0.05, "-m", *SLURM, "name=slurm", "iterations=400")
     calls = tmp_path / "calls"
