@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
@@ -117,6 +118,9 @@ class SweepSummary(Callback):
             folder, overrides = Path(config.hydra.sweep.dir), list(config.hydra.overrides.task)
             with read_write(config.hydra):
                 self.lock = prepare(config.hydra.sweeper, folder, overrides, config.name)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        job_return.cfg = job_return.hydra_cfg = None  # else the launcher keeps those of all cells to the end
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if self.lock:
