@@ -15,6 +15,7 @@ from dip_lab.runs import one_line
 
 log = logging.getLogger(__name__)
 PATIENCE = 5  # seconds that an online run waits for its server: at its start, for a table, at its end
+ON_DISK = 60  # seconds that an offline run may take for the same on a machine that is busy
 # A run holds what is logged to it: not the program, its packages, output and repository, not the machine and its load.
 ONLY_WHAT_IS_LOGGED = {
     "program": "", "disable_code": True, "save_code": False, "disable_git": True, "disable_job_creation": True,
@@ -97,9 +98,10 @@ def _init(mode: str, labels: dict[str, Any]) -> Any:
         wandb.setup(wandb.Settings(silent=True))
         if wandb.run is None and not wandb.login(prompt=False, verify=False):
             raise RuntimeError("there is no API key")
+    patience = PATIENCE if mode == "online" else ON_DISK
     run = wandb.init(mode=mode, **labels, settings=wandb.Settings(
-        silent=True, init_timeout=os.environ.get("WANDB_INIT_TIMEOUT") or PATIENCE,
-        finish_timeout=os.environ.get("WANDB_FINISH_TIMEOUT") or PATIENCE, finish_timeout_raises=True,
+        silent=True, init_timeout=os.environ.get("WANDB_INIT_TIMEOUT") or patience,
+        finish_timeout=os.environ.get("WANDB_FINISH_TIMEOUT") or patience, finish_timeout_raises=True,
         **ONLY_WHAT_IS_LOGGED))
     run.define_metric("iteration")
     run.define_metric("*", step_metric="iteration")
