@@ -11,7 +11,9 @@ Rules that a reader of the code cannot guess:
 
 import io
 import logging
+import math
 import os
+import tempfile
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,11 +33,11 @@ ROUNDING = 1e-6  # how far outside [0, 1] floats may lie before it is taken for 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture on the CPU.
+    """One picture on the CPU, or several that belong together: the frames of a clip, the sources of a fusion.
 
     Attributes:
         name: The stem of the file it came from, or what the caller said.
-        pixels: (1, C, H, W) float32 in [0, 1]; C is 1 (grey) or 3 (RGB).
+        pixels: (N, C, H, W) float32 in [0, 1]; C is 1 (grey) or 3 (RGB); N is 1 but for clips and sources.
         alpha: (1, 1, H, W) float32 in [0, 1], 0 where transparent; None if there is no such channel.
         root: where its data set lies; its masks and ready observations are looked for there too.
     """
@@ -44,6 +46,20 @@ class Picture:
     pixels: torch.Tensor
     alpha: torch.Tensor | None = None
     root: str | None = None
+
+
+IN_MEMORY = 256 * 2**20  # bytes; a longer clip lies in a file
+
+
+def frames_buffer(frames: int, channels: int, height: int, width: int) -> torch.Tensor:
+    """An empty (N, C, H, W) float32 tensor; a large one is a temporary file, so that a clip may have any length."""
+    shape = frames, channels, height, width
+    count = math.prod(shape)
+    if 4 * count <= IN_MEMORY:
+        return torch.empty(shape)
+    with tempfile.NamedTemporaryFile(prefix="dip_lab_") as file:  # its name goes at once, the tensor keeps its content
+        file.truncate(4 * count)
+        return torch.from_file(file.name, shared=True, size=count).reshape(shape)
 
 
 class PictureError(ValueError):

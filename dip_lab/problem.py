@@ -1,32 +1,39 @@
 """What is measured and what is known: the observation, its operator, its misfit, perhaps the target."""
 
+import copy
 import hashlib
+import statistics
+from collections.abc import Sequence
 
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from dip_lab.data.registry import located
-from dip_lab.images import Picture, read_picture
+from dip_lab.images import Picture, frames_buffer, read_picture
 from dip_lab.instantiate import instantiate
+from dip_lab.randomness import seed_of
 from dip_lab.tasks.denoise import Identity
 from dip_lab.tasks.noise import NoNoise
+from dip_lab.tasks.observations import ByOperator
+from dip_lab.tasks.operators import ALL, Operator
 
 
 class Problem(nn.Module):
-    """One degraded picture.
+    """One degraded picture, or the frames of one clip.
 
     Attributes:
-        observation: what was measured, `(1, C, h, w)` float32.
+        observation: what was measured, `(N, c, h, w)` float32; N is 1, or the number of a clip's frames.
         operator: image -> noiseless observation, an `nn.Module` with an adjoint.
-        target: the ground truth, `(1, C, H, W)` float32 in [0, 1], or None.
-        image_shape: `(1, C, H, W)` of the restoration.
+        target: the ground truth, `(N, C, H, W)` float32 in [0, 1], or None.
+        image_shape: `(N, C, H, W)` of the restoration.
         answer: stem of the restored picture's file name, such as `dip_denoised`.
         noise: the law that the noise of the observation was drawn from; None where nobody knows it.
         counted: 1 where the misfit looks at the observation and 0 elsewhere, broadcastable to it; None: everywhere.
+        frames: those of the clip that `misfit` is given now; all, unless a fit takes them in batches.
     """
 
-    def __init__(self, observation: Tensor, operator: nn.Module, misfit: nn.Module, evaluation, target: Tensor | None,
+    def __init__(self, observation: Tensor, operator: Operator, misfit: nn.Module, evaluation, target: Tensor | None,
                  answer: str, name: str, noise=None):
         super().__init__()
         self.operator = operator
@@ -36,16 +43,25 @@ class Problem(nn.Module):
         self.evaluation = evaluation
         self.answer = answer
         self.name = name
+        self.frames = ALL
         self.register_buffer("observation", observation, persistent=False)
         self.register_buffer("target", target, persistent=False)
-        height, width = operator.image_size(tuple(observation.shape[-2:])) if target is None else target.shape[-2:]
-        self.image_shape = (1, observation.shape[1], height, width)
+        self.image_shape = (len(observation), *operator.image_shape(tuple(observation.shape[1:])))
 
     def misfit(self, image: Tensor, corruption: Tensor | None = None) -> Tensor:
-        """Scalar data term between `A(image)` and the observation; `corruption` is what is added to A(image)."""
+        """Scalar data term between `A(image)` and the observation; `corruption` is what is added to A(image).
+
+        `image` holds the `frames` of a clip, `corruption` is of all of them.
+        """
+        self.operator.frames = self.frames
         prediction = self.operator(image)
-        return self.measure(prediction if corruption is None else prediction + corruption, self.observation,
-                            self.counted)
+        self.operator.frames = ALL
+        if corruption is not None:
+            prediction = prediction + corruption[self.frames]
+        counted = self.counted
+        if counted is not None and len(counted) > 1:
+            counted = counted[self.frames]
+        return self.measure(prediction, self.observation[self.frames], counted)
 
     def hold_out(self, held: Tensor) -> None:
         """Leave the values of the observation where `held` (its shape, bool) is true out of the misfit."""
@@ -54,42 +70,115 @@ class Problem(nn.Module):
 
     def digest(self) -> str:
         """Eight hexadecimal digits of the observation."""
-        return hashlib.sha256(self.observation.cpu().contiguous().numpy().tobytes()).hexdigest()[:8]
+        return hashlib.sha256(self.observation.cpu().contiguous().numpy()).hexdigest()[:8]
 
     @torch.no_grad()
     def scores(self, image: Tensor) -> dict[str, float]:
-        """PSNR, SSIM and the task's own figures of an image against the target; empty without a target."""
+        """PSNR, SSIM and the task's own figures of an image against the target; empty without a target.
+
+        Of a clip: the means over its frames.
+        """
+        rows = self.frame_scores(image)
+        return {key: statistics.fmean(row[key] for row in rows) for key in rows[0]} if rows else {}
+
+    @torch.no_grad()
+    def frame_scores(self, image: Tensor) -> list[dict[str, float]]:
+        """The scores of each frame; one row for a picture, none without a target."""
         if self.target is None:
-            return {}
-        return {k: float(v) for k, v in self.evaluation.scores(image, self.target, self.operator).items()}
+            return []
+        rows = []
+        for t in range(len(self.target)):
+            frame = slice(t, t + 1)
+            self.operator.frames = frame
+            scores = self.evaluation.scores(self.operator.shown(image[frame]), self.target[frame], self.operator)
+            rows.append({key: float(value) for key, value in scores.items()})
+        self.operator.frames = ALL
+        return rows
+
+    @torch.no_grad()
+    def final_scores(self, image: Tensor) -> dict[str, float]:
+        """Figures of the answer that need no target, where the task has such."""
+        return self.evaluation.final(image, self)
 
     @torch.no_grad()
     def observed(self) -> Tensor:
         """The observation at the restoration's size: what a person sees before the restoration."""
         return self.operator.observed(self.observation)
 
+    @torch.no_grad()
+    def guide(self) -> Tensor:
+        """What of the observation a network is given as its input, `(N, c, H, W)`."""
+        return self.operator.guide(self.observation)
+
+    @torch.no_grad()
+    def shown(self, image: Tensor) -> Tensor:
+        """What a person looks at of an image."""
+        return self.operator.shown(image)
+
+    def part(self, frames: slice = ALL, rows: slice = ALL, columns: slice = ALL) -> "Problem":
+        """The same problem of some frames, or of a window of the image, with a misfit of its own.
+
+        Raises:
+            ValueError: the operator measures the picture as a whole.
+        """
+        operator, height, width = self.operator, ALL, ALL
+        if (rows, columns) != (ALL, ALL):
+            operator, height, width = operator.window(rows, columns)
+        if len(self.observation) > 1 and operator.known is not None and len(operator.known) > 1:
+            operator = copy.copy(operator)  # not its buffers: they may be large
+            operator._buffers = {**operator._buffers, "known": operator.known[frames]}
+        target = None if self.target is None else self.target[frames, :, rows, columns]
+        return Problem(self.observation[frames, :, height, width], operator, copy.deepcopy(self.measure),
+                       self.evaluation, target, self.answer, self.name, self.noise)
+
+    def stacked(self, windows: Sequence[tuple[slice, slice]]) -> "Problem":
+        """Equal windows (rows, columns) of a picture as if they were the frames of a clip."""
+        parts = [self.part(ALL, *window) for window in windows]
+        first = parts[0]
+        target = None if self.target is None else torch.cat([part.target for part in parts])
+        return Problem(torch.cat([part.observation for part in parts]),
+                       first.operator.joined([part.operator for part in parts[1:]]), first.measure, self.evaluation,
+                       target, self.answer, self.name, self.noise)
+
 
 def build_problem(task: DictConfig, picture: Picture, seed: int) -> Problem:
     """Degrade a picture as the task's YAML says; or take it as the observation (`given`, or nothing degrades it).
 
-    With a ready `observation` the picture is only the target.
+    With a ready `observation` the picture is only the target. The noise of a clip's frame depends on its number.
     """
-    operator = instantiate(task.operator)
-    operator.prepare(picture, seed)
-    noise = instantiate(task.noise)
-    target, observation = picture.pixels, picture.pixels
+    operator, noise, observe = (instantiate(task[key]) for key in ("operator", "noise", "observe"))
+    target = picture.pixels
+    untouched = isinstance(operator, Identity) and isinstance(noise, NoNoise) and isinstance(observe, ByOperator)
+    if task.given and task.observation is None:
+        operator.prepare_given(picture, seed)
+    else:
+        operator.prepare(picture, seed)
     if task.observation is not None:
         observation, noise = ready_observation(task.observation, picture, operator), None
-    elif task.given or (isinstance(operator, Identity) and isinstance(noise, NoNoise)):
+    elif task.given or untouched:
         target = noise = None
-        if not isinstance(operator, Identity) and operator.image_size(picture.pixels.shape[-2:]) == tuple(
-            picture.pixels.shape[-2:]
-        ):
-            observation = operator(picture.pixels)  # what lies under a mask's holes was not measured
+        observation = operator.given(picture.pixels)
+    elif len(target) == 1:
+        observation = noise(observe(target, operator), seed)
     else:
-        observation = noise(instantiate(task.observe)(target, operator), seed)
+        observation = _each_frame(target, operator, observe, noise, seed)
+    if target is not None and operator.known is not None:
+        observation *= operator.known  # what was not measured has no noise
     return Problem(observation, operator, instantiate(task.misfit), instantiate(task.evaluation), target,
                    task.answer, picture.name, noise)
+
+
+def _each_frame(target: Tensor, operator: Operator, observe, noise, seed: int) -> Tensor:
+    """The observations of a clip's frames."""
+    observation = None
+    for t in range(len(target)):
+        operator.frames = slice(t, t + 1)
+        frame = noise(observe(target[t : t + 1], operator), seed_of(seed, "frame", t))
+        if observation is None:
+            observation = frames_buffer(len(target), *frame.shape[1:])
+        observation[t] = frame[0]
+    operator.frames = ALL
+    return observation
 
 
 def ready_observation(path: str, picture: Picture, operator: nn.Module) -> Tensor:

@@ -34,9 +34,9 @@ class ImageLatent(Latent):
         self.noise = Noise("uniform", scale, noise_depth, 0) if noise_depth else None
 
     def setup(self, problem: Pictured) -> None:
-        self.guide = problem.observed()
+        self.guide = problem.guide()
         if self.path is not None:
-            height, width = self.guide.shape[-2:]
+            height, width = problem.image_shape[-2:]
             self.guide = read_picture(self.path).pixels
             h, w = self.guide.shape[-2:]
             if (h, w) != (height, width):

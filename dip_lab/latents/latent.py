@@ -13,7 +13,9 @@ from dip_lab.randomness import generator_of
 class Pictured(Protocol):
     """What a latent may see of a problem: never its target."""
 
-    def observed(self) -> Tensor: ...
+    image_shape: tuple[int, int, int, int]
+
+    def guide(self) -> Tensor: ...
 
 
 class Latent(nn.Module):

@@ -15,3 +15,7 @@ class Identity(Operator):
     def adjoint(self, observation: Tensor) -> Tensor:
         """The observation."""
         return observation
+
+    def window(self, rows: slice, columns: slice) -> tuple[Operator, slice, slice]:
+        """Itself."""
+        return self, rows, columns

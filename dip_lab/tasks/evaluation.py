@@ -1,5 +1,7 @@
 """What is reported of an image beside its target: rules whose `scores` gives {name: 0-d tensor}."""
 
+from typing import Any
+
 from torch import Tensor
 
 from dip_lab.checks import integer
@@ -17,6 +19,10 @@ class FullFrame:
         """Scores of one image (1, C, H, W) in [0, 1]."""
         written = image.clamp(0, 1).mul(255).round() / 255
         return {"psnr": psnr(image, target), "ssim": ssim(image, target), "psnr_8bit": psnr(written, target)}
+
+    def final(self, image: Tensor, problem: Any) -> dict[str, float]:
+        """Figures of the answer alone, without a target. Here: none."""
+        return {}
 
 
 class LumaFrame(FullFrame):

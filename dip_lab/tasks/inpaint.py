@@ -11,8 +11,8 @@ from dip_lab.tasks.operators import Operator
 class Masking(Operator):
     """A(x) = known * x, its own adjoint.
 
-    After `prepare`, `known` is a float32 buffer of 0 and 1, (1, 1, H, W) or (1, C, H, W) where each channel
-    has its own holes, and `has_hole` says whether any value is missing.
+    After `prepare`, `known` is a float32 buffer of 0 and 1, (1, 1, H, W), or (1, C, H, W) where each channel has its
+    own holes, or (T, 1, H, W) where each frame has; `has_hole` says whether any value is missing.
     """
 
     def __init__(self, mask: Mask):
@@ -36,11 +36,11 @@ class Masking(Operator):
 
     def forward(self, image: Tensor) -> Tensor:
         """The image with 0 in the holes."""
-        return image * self.known
+        return image * self._known()
 
     def adjoint(self, observation: Tensor) -> Tensor:
         """The observation with 0 in the holes."""
-        return observation * self.known
+        return observation * self._known()
 
     def observed(self, observation: Tensor) -> Tensor:
         """The observation with black holes, whatever a given picture has in them."""
@@ -50,3 +50,12 @@ class Masking(Operator):
     def hole(self) -> Tensor:
         """1 where nothing is known, 0 elsewhere; shaped like `known`."""
         return 1 - self.known
+
+    def window(self, rows: slice, columns: slice) -> tuple[Operator, slice, slice]:
+        """With the mask's window."""
+        part = Masking(self.mask)
+        part.known, part.has_hole = self.known[..., rows, columns], self.has_hole
+        return part, rows, columns
+
+    def _known(self) -> Tensor:
+        return self.known[self.frames] if len(self.known) > 1 else self.known

@@ -28,7 +28,8 @@ class Downsample(Operator):
     def __init__(self, factor: int, kernel: Kernel):
         super().__init__()
         one_of("task.factor", factor, FACTORS)
-        self.factor, self.kernel = factor, kernel
+        self.factor = self.unit = factor
+        self.kernel = kernel
         self.register_buffer("rows", torch.empty(0, 0), persistent=False)
         self.register_buffer("columns", torch.empty(0, 0), persistent=False)
 
@@ -44,26 +45,36 @@ class Downsample(Operator):
             return self.rows @ (image @ self.columns.T)
 
     def adjoint(self, observation: Tensor) -> Tensor:
-        """The transposes, shaped as `image_size` says."""
+        """The transposes, shaped as `image_shape` says."""
         observation = observation.to(torch.promote_types(observation.dtype, torch.float32))
-        self._fit(*self.image_size(observation.shape[-2:]), observation)
+        self._fit(*self.image_shape(tuple(observation.shape[1:]))[1:], observation)
         with torch.autocast(observation.device.type, enabled=False):
             return self.rows.T @ (observation @ self.columns)
 
-    def image_size(self, observation_size: tuple[int, int]) -> tuple[int, int]:
+    def image_shape(self, observation_shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """The size of the image last seen if it is observed at this size, else `factor` times this size."""
+        channels, height, width = observation_shape
         known = self.rows.shape[1], self.columns.shape[1]
-        if tuple(-(-side // self.factor) for side in known) == tuple(observation_size):
-            return known
-        return observation_size[0] * self.factor, observation_size[1] * self.factor
+        if tuple(-(-side // self.factor) for side in known) == (height, width):
+            return channels, *known
+        return channels, height * self.factor, width * self.factor
+
+    def given(self, pixels: Tensor) -> Tensor:
+        """The picture: it is small already."""
+        return pixels
 
     def observed(self, observation: Tensor) -> Tensor:
         """Bicubic upsampling (a = -1/2, Pillow's BICUBIC), clamped to [0, 1], cropped to the image's size."""
-        height, width = self.image_size(observation.shape[-2:])
+        _, height, width = self.image_shape(tuple(observation.shape[1:]))
         larger = F.interpolate(
             observation, scale_factor=self.factor, mode="bicubic", align_corners=False, antialias=True
         )
         return larger[..., :height, :width].clamp(0, 1)
+
+    def window(self, rows: slice, columns: slice) -> tuple[Operator, slice, slice]:
+        """Rows and columns start at multiples of the factor; the window's own border is continued, as a picture's."""
+        part = Downsample(self.factor, self.kernel)
+        return part, *(slice(side.start // self.factor, -(-side.stop // self.factor)) for side in (rows, columns))
 
     def _fit(self, height: int, width: int, like: Tensor) -> None:
         fits = (self.rows.shape[1], self.columns.shape[1]) == (height, width)

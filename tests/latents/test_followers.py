@@ -12,7 +12,7 @@ class Pictured:
     def __init__(self, image):
         self.image = image
 
-    def observed(self):
+    def guide(self):
         return self.image
 
 

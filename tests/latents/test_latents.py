@@ -107,8 +107,9 @@ class Observed:
 
     def __init__(self, height=10, width=6, channels=3):
         self.pixels = torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(0))
+        self.image_shape = self.pixels.shape
 
-    def observed(self):
+    def guide(self):
         return self.pixels
 
 

@@ -41,7 +41,7 @@ def test_adjoint(name, shape):
     u = torch.randn(y.shape, generator=generator, dtype=torch.float64)
     assert y.dtype == torch.float64 and operator.adjoint(u).shape == x.shape
     assert torch.allclose((y * u).sum(), (x * operator.adjoint(u)).sum(), rtol=1e-10, atol=1e-10)
-    assert operator.image_size(tuple(y.shape[-2:])) == shape[-2:]
+    assert operator.image_shape(tuple(y.shape[1:])) == shape[1:]
     assert operator.observed(y).shape == x.shape
 
 
@@ -131,7 +131,7 @@ def test_given_observation_of_any_size(picture):
     operator = Downsample(4, KERNELS["lanczos2"])
     given = picture(9, 11)
     operator.prepare(given, seed=0)
-    assert operator.image_size((9, 11)) == (36, 44)
+    assert operator.image_shape((3, 9, 11)) == (3, 36, 44)
     assert operator.observed(given.pixels).shape == (1, 3, 36, 44)
     assert operator(torch.rand(1, 3, 36, 44)).shape == (1, 3, 9, 11)
 
