@@ -5,7 +5,7 @@ import textwrap
 from pathlib import Path
 
 # The folders of configs/, in the order in which `--help` lists them.
-GROUPS = ("data", "task", "latent", "net", "optimizer", "stopping", "average", "regularizer", "baseline",
+GROUPS = ("data", "task", "video", "latent", "net", "optimizer", "stopping", "average", "regularizer", "baseline",
           "callbacks", "trainer", "logger", "experiment", "hydra")
 USAGE = """\
 dip_lab fits an untrained network to one degraded picture and restores it.

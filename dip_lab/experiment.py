@@ -1,6 +1,7 @@
 """One fit, from config to restoration: the page to read first."""
 
 import contextlib
+import itertools
 import logging
 import os
 import time
@@ -20,23 +21,30 @@ from dip_lab.callbacks.curves import COLUMNS, Curves
 from dip_lab.callbacks.interrupt import Interrupt, hand_over
 from dip_lab.callbacks.snapshots import Snapshots
 from dip_lab.callbacks.stopping import Stopping
-from dip_lab.checks import integer, number
+from dip_lab.checks import integer, number, one_of
 from dip_lab.generator import Generator
-from dip_lab.images import Picture
+from dip_lab.images import Picture, poster
 from dip_lab.instantiate import instantiate
 from dip_lab.latents.compatible import check_latent
+from dip_lab.latents.image import ImageLatent
 from dip_lab.loggers.images import log_image
+from dip_lab.memory import check_memory
 from dip_lab.module import DeepImagePrior, Iterations
 from dip_lab.nets.weights import initialise, load_weights, save_weights
 from dip_lab.optimizers.weight_noise import WeightNoise
+from dip_lab.parts import Part, blended, parts_of
 from dip_lab.problem import Problem, build_problem
 from dip_lab.randomness import seed_of
 from dip_lab.regularizers.regularizer import Together
 from dip_lab.results.conclude import conclude, conclude_baseline, mean_of_seeds
 from dip_lab.results.history import History
+from dip_lab.results.pieces import of_parts, store, stored
+from dip_lab.results.presented import presented
 from dip_lab.results.restoration import Restoration
 from dip_lab.runs import config_hash
 from dip_lab.speed import autocast_dtype
+from dip_lab.video.generator import ClipGenerator
+from dip_lab.video.volume import over_time
 
 log = logging.getLogger(__name__)
 # Keys of a group that its option does not take: run.yaml has them for all options, and they are read here.
@@ -59,15 +67,10 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
         ValueError: something in the config, the picture or the mask cannot work; before the first iteration.
     """
     check(cfg)
-    picture = picture or instantiate(cfg.data).load()
-    problem = build_problem(cfg.task, picture, cfg.seed)
-    # What cannot work is refused before a tracker opens.
-    run = by_baseline(cfg, choices, problem) if cfg.baseline else prepare(cfg, choices, folder, problem, callbacks)
+    problem = build_problem(cfg.task, picture or instantiate(cfg.data).load(), cfg.seed)
+    run = plan(cfg, choices, folder, problem, callbacks)  # what cannot work is refused before a tracker opens
     with tracker(cfg) as loggers, quiet():
-        restoration = run(loggers)
-        if cfg.average.seeds > 1 and not cfg.baseline:
-            others = other_seeds(cfg, choices, folder, picture, callbacks) if restoration.is_done else []
-            restoration = mean_of_seeds([restoration, *others], problem, config_hash(cfg))
+        restoration = presented(run(loggers), problem, cfg.video.fps)
         if folder:
             restoration.save(folder)
         report(loggers, restoration)
@@ -76,23 +79,97 @@ def fit(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pictur
     return restoration
 
 
+def plan(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, problem: Problem,
+         callbacks: Sequence[pl.Callback]) -> Callable[[Sequence[Logger]], Restoration]:
+    """What makes the restoration, given the trackers: a baseline, one fit, or one for each part of the problem."""
+    if cfg.baseline:
+        return by_baseline(cfg, choices, problem)
+    mode = instantiate(cfg.video)
+    parts = parts_of(problem.image_shape, mode.chunk, mode.overlap, cfg.tile, cfg.tiling.overlap, problem.operator.unit)
+    if len(parts) == 1:
+        return fit_of(cfg, choices, folder, problem, callbacks)
+    if cfg.tiling.network == "one" and len(problem.observation) == 1:
+        return by_one_network(cfg, choices, folder, problem, parts, callbacks)
+    return by_parts(cfg, choices, folder, problem, parts, callbacks)
+
+
+def fit_of(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, problem: Problem,
+           callbacks: Sequence[pl.Callback]) -> Callable[[Sequence[Logger]], Restoration]:
+    """A fit of the whole problem, or the mean of several that differ in their seed."""
+    run = prepare(cfg, choices, folder, problem.part(), callbacks)
+
+    def mean(loggers: Sequence[Logger]) -> Restoration:
+        members = [run(loggers)]
+        if members[0].is_done:
+            members += other_seeds(cfg, choices, folder, problem, callbacks)
+        return mean_of_seeds(members, problem, config_hash(cfg))
+
+    return run if cfg.average.seeds == 1 else mean
+
+
+def by_parts(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, problem: Problem, parts: Sequence[Part],
+             callbacks: Sequence[pl.Callback]) -> Callable[[Sequence[Logger]], Restoration]:
+    """A fit of each part, in a folder of its own inside the run's, blended; what is done there is not done again."""
+
+    def job_of(number: int) -> Callable[[Sequence[Logger]], Restoration]:
+        part = parts[number]
+        place = folder / "parts" / f"{number:04d}" if folder else None
+        piece = problem.part(part.frames, *part.window)
+        done = place and stored(place, piece)
+        return (lambda loggers: done) if done else fit_of(cfg, choices, place, piece, callbacks)
+
+    first = job_of(0)
+
+    def run(loggers: Sequence[Logger]) -> Restoration:
+        members = []
+        for number in range(len(parts)):
+            member = (job_of(number) if number else first)([])
+            members.append(member)
+            if folder:
+                store(folder / "parts" / f"{number:04d}", member)
+            log.info("part %d of %d: %s", number + 1, len(parts), member.summary["stop_reason"])
+            if not member.is_done:
+                break
+        missing = (problem.part(part.frames, *part.window).observed() for part in parts[len(members):])
+        image = blended(parts, itertools.chain((member.image for member in members), missing), problem.image_shape)
+        return of_parts(cfg, choices, problem, members, image, folder)
+
+    return run
+
+
+def by_one_network(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, problem: Problem,
+                   parts: Sequence[Part], callbacks: Sequence[pl.Callback]) -> Callable[[Sequence[Logger]], Restoration]:
+    """One network for all tiles of a picture: to the fit they are the frames of a clip that does not move."""
+    tiles = problem.stacked([part.window for part in parts])
+    still = OmegaConf.merge(cfg, {"video": {"batch": 1, "keyframes": 1, "kernel": 1}})
+    fitted = fit_of(still, choices, folder, tiles, callbacks)
+
+    def run(loggers: Sequence[Logger]) -> Restoration:
+        member = fitted(loggers)
+        image = blended(parts, member.image.split(1), problem.image_shape)
+        return of_parts(cfg, choices, problem, [member], image, folder)
+
+    return run
+
+
 def by_baseline(cfg: DictConfig, choices: Mapping[str, str],
                 problem: Problem) -> Callable[[Sequence[Logger]], Restoration]:
     """What a method without a network makes of the observation, as `prepare` would give it; there are no curves."""
     started = time.perf_counter()
-    image = instantiate(cfg.baseline)(problem)
+    baseline = instantiate(cfg.baseline)
+    frames = (problem.part(slice(t, t + 1)) for t in range(len(problem.observation)))
+    image = torch.cat([baseline(frame) for frame in frames])
     seconds = time.perf_counter() - started
     restoration = conclude_baseline(cfg, choices, problem, image, seconds, History(COLUMNS, None))
     return lambda loggers: restoration
 
 
-def other_seeds(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, picture: Picture,
+def other_seeds(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, problem: Problem,
                 callbacks: Sequence[pl.Callback]) -> Iterator[Restoration]:
     """The fits with the next seeds, each in a folder of its own inside the run's; an interrupted one is the last."""
     for seed in range(cfg.seed + 1, cfg.seed + cfg.average.seeds):
-        problem = build_problem(cfg.task, picture, cfg.seed)  # the same observation for all
         place = folder / f"seed{seed}" if folder else None
-        restoration = prepare(OmegaConf.merge(cfg, {"seed": seed}), choices, place, problem, callbacks)([])
+        restoration = prepare(OmegaConf.merge(cfg, {"seed": seed}), choices, place, problem.part(), callbacks)([])
         if place:
             restoration.save(place)
         yield restoration
@@ -104,6 +181,8 @@ def prepare(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pr
             callbacks: Sequence[pl.Callback]) -> Callable[[Sequence[Logger]], Restoration]:
     """Build one fit of one network; what runs it, given the trackers, writes all but the restoration's own files."""
     module = build_module(cfg, problem)
+    on_gpu = cfg.device in ("auto", "cuda", "gpu") and torch.cuda.is_available()
+    check_memory(module.generator, problem, torch.device("cuda" if on_gpu else "cpu"))
     rule, shadow = option(cfg, "stopping"), {name: instantiate(node) for name, node in cfg.stopping.shadow.items()}
     stopping = Stopping(rule, shadow)
     for each in (rule, *shadow.values()):
@@ -142,7 +221,7 @@ def prepare(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, pr
 
 def report(loggers: Sequence[Logger], restoration: Restoration) -> None:
     """Give the trackers the picture, the table of the stopping rules and the summary."""
-    log_image(loggers, "restoration", restoration.image, restoration.summary["iterations"] or 0)
+    log_image(loggers, "restoration", poster(restoration.image), restoration.summary["iterations"] or 0)
     rows = [asdict(verdict) for verdict in restoration.verdicts]
     for logger in loggers:
         try:
@@ -159,6 +238,9 @@ def check(cfg: DictConfig) -> None:
     for key in ("iterations", "log_every", "log_every_image"):
         integer(key, cfg[key], 1)
     integer("seed", cfg.seed)
+    if cfg.tile is not None:
+        integer("tile", cfg.tile, 2 * integer("tiling.overlap", cfg.tiling.overlap, 0) + 1)
+    one_of("tiling.network", cfg.tiling.network, ("each", "one"))
     integer("average.seeds", cfg.average.seeds, 1)
     if cfg.optimizer.clip is not None:
         number("optimizer.clip", cfg.optimizer.clip, 0, above=True)
@@ -187,18 +269,43 @@ def build_module(cfg: DictConfig, problem: Problem) -> DeepImagePrior:
 
 def build_generator(cfg: DictConfig, problem: Problem) -> Generator:
     """The network behind its latent."""
+    frames, channels, height, width = problem.image_shape
+    if frames > 1:
+        return build_clip_generator(cfg, problem)
     latent = instantiate(cfg.latent)
     latent.setup(problem)
-    net = build_net(cfg, latent.depth, problem.image_shape[1])
+    net = build_net(cfg, latent.depth, channels)
     check_latent(net, latent)
-    return Generator(net, latent, problem.image_shape[-2:], cfg.precision, cfg.seed, cfg.coarse_to_fine)
+    return Generator(net, latent, (height, width), cfg.precision, cfg.seed, cfg.coarse_to_fine)
 
 
-def build_net(cfg: DictConfig, in_channels: int, out_channels: int) -> nn.Module:
-    """The network of `cfg.net` alone; its random weights leave torch's own generator as it was."""
+def build_clip_generator(cfg: DictConfig, problem: Problem) -> ClipGenerator:
+    """One network behind the latents of a clip's keyframes; each frame is one where the latent is made of it."""
+    mode = instantiate(cfg.video)
+    frames, channels, height, width = problem.image_shape
+    latents = [instantiate(cfg.latent)]
+    step = 1 if isinstance(latents[0], ImageLatent) else mode.keyframes
+    places = range(0, frames - 1 + step, step)
+    latents += [instantiate(cfg.latent) for _ in places[1:]]
+    for place, latent in zip(places, latents, strict=True):
+        t = min(place, frames - 1)
+        latent.setup(problem.part(slice(t, t + 1)))
+    net = build_net(cfg, latents[0].depth, channels, mode.kernel)
+    check_latent(net, latents[0])
+    return ClipGenerator(net, latents, channels, frames, step, mode.batch, (height, width), cfg.precision, cfg.seed,
+                         cfg.coarse_to_fine)
+
+
+def build_net(cfg: DictConfig, in_channels: int, out_channels: int, frames: int = 1) -> nn.Module:
+    """The network of `cfg.net` alone, whose convolutions see 1 or 3 frames of a clip.
+
+    Its random weights leave torch's own generator as it was.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(cfg.seed, "weights"))
         net = option(cfg, "net", in_channels=in_channels, out_channels=out_channels)
+        if frames == 3:
+            over_time(net)
         initialise(net, cfg.net.init)
     if cfg.net.init_from is not None:
         load_weights(net, Path(os.path.expanduser(str(cfg.net.init_from))))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dip_lab.checks import integer
 from dip_lab.speed import autocast_dtype
+from dip_lab.tasks.operators import ALL
 
 
 class Generator(nn.Module):
@@ -26,9 +27,14 @@ class Generator(nn.Module):
         coarse_to_fine: `factor` and `iterations`: the first so many images are made at 1 / factor of the size, of every
             factor-th value of the latent, and enlarged bilinearly; the weights go on from there.
 
+    Attributes:
+        frames: which frames of a clip the last call made; all, of a picture.
+
     Raises:
         ValueError: `coarse_to_fine` is out of its range, or the latent is small already.
     """
+
+    frames = ALL
 
     def __init__(self, net: nn.Module, latent: nn.Module, size: tuple[int, int], precision: str, seed: int,
                  coarse_to_fine: Mapping[str, int]):
@@ -51,7 +57,7 @@ class Generator(nn.Module):
 
     def forward(self, iteration: int | None = None) -> Tensor:
         """The image of one iteration, `(1, C, H, W)` float32 in [0, 1]; None: of the latent without jitter."""
-        z = self.latent(iteration)
+        z = self._input(iteration)
         if self.factor == 1 or iteration is None or iteration > self.coarse_iterations:
             return self._image_of(z)
         small = z[..., :: self.factor, :: self.factor].contiguous(memory_format=torch.channels_last)
@@ -61,12 +67,14 @@ class Generator(nn.Module):
         dtype = autocast_dtype(self.precision, z.device.type)
         with torch.autocast(z.device.type, dtype=dtype, enabled=dtype is not None):
             image = self.net(z)
-        image = image.float()
-        if len(image) > 1:  # a latent with several noisy copies
-            image = image.mean(0, keepdim=True)
+        image = self._merged(image.float())
         if image.shape[-2:] != self.padded:
             image = F.interpolate(image, self.padded, mode="bilinear")
         return self._crop(image)
+
+    def whole(self, image: Tensor, iteration: int) -> Tensor:
+        """The step's output, detached: the image that an iteration made; of a clip, all its frames."""
+        return image.detach()
 
     @torch.no_grad()
     def probed(self, change: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,6 +94,13 @@ class Generator(nn.Module):
     def after_step(self, image: Tensor, iteration: int) -> None:
         """Show the latent the step's output, detached: some are updated by it."""
         self.latent.after_step(image, iteration)
+
+    def _input(self, iteration: int | None) -> Tensor:
+        return self.latent(iteration)
+
+    def _merged(self, images: Tensor) -> Tensor:
+        """One image: a latent with several noisy copies makes as many."""
+        return images.mean(0, keepdim=True) if len(images) > 1 else images
 
     def _crop(self, padded: Tensor) -> Tensor:
         height, width = self.size

@@ -40,12 +40,14 @@ class Picture:
         pixels: (N, C, H, W) float32 in [0, 1]; C is 1 (grey) or 3 (RGB); N is 1 but for clips and sources.
         alpha: (1, 1, H, W) float32 in [0, 1], 0 where transparent; None if there is no such channel.
         root: where its data set lies; its masks and ready observations are looked for there too.
+        selection: which frames of a clip's file it holds; a mask that is a clip is read alike.
     """
 
     name: str
     pixels: torch.Tensor
     alpha: torch.Tensor | None = None
     root: str | None = None
+    selection: slice | None = None
 
 
 IN_MEMORY = 256 * 2**20  # bytes; a longer clip lies in a file
@@ -200,6 +202,12 @@ def crop_to_multiple(picture: Picture, multiple: int) -> Picture:
                      for side in (height, width))
     alpha = None if picture.alpha is None else picture.alpha[..., rows, columns].contiguous()
     return Picture(picture.name, picture.pixels[..., rows, columns].contiguous(), alpha)
+
+
+def poster(pixels: torch.Tensor) -> torch.Tensor:
+    """The picture (1, C, H, W) that stands for a clip: its middle frame; a picture itself."""
+    middle = len(pixels) // 2
+    return pixels[middle : middle + 1]
 
 
 def to_uint8(pixels: torch.Tensor) -> np.ndarray:

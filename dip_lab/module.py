@@ -20,7 +20,7 @@ class DeepImagePrior(pl.LightningModule):
     """Minimise `misfit(A(f(z_t)), y) + regularizer(f(z_t))` over the weights of f, one jittered latent a step.
 
     A latent that is fitted too may add a penalty, a regulariser may explain a part of y that the image need not.
-    After each step `output` is the step's image `(1, C, H, W)`, `loss` its loss (both detached, on the device) and
+    After each step `output` is the step's image `(N, C, H, W)`, all frames of a clip, `loss` its loss (both detached, on the device) and
     `average` has seen the output. Stopping, logging and checkpoints are callbacks.
     """
 
@@ -43,9 +43,10 @@ class DeepImagePrior(pl.LightningModule):
 
     def training_step(self, iteration: int, batch_idx: int) -> Tensor:
         image = self.generator(iteration)
+        self.problem.frames = self.generator.frames
         loss = self.problem.misfit(image, self.regularizer.corruption()) + self.regularizer(image)
         loss = loss + self.generator.penalty(image)
-        self.output, self.loss = image.detach(), loss.detach()
+        self.output, self.loss = self.generator.whole(image, iteration), loss.detach()
         return loss
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer, optimizer_closure=None) -> None:

@@ -127,8 +127,8 @@ class Problem(nn.Module):
         if len(self.observation) > 1 and operator.known is not None and len(operator.known) > 1:
             operator = copy.copy(operator)  # not its buffers: they may be large
             operator._buffers = {**operator._buffers, "known": operator.known[frames]}
-        target = None if self.target is None else self.target[frames, :, rows, columns]
-        return Problem(self.observation[frames, :, height, width], operator, copy.deepcopy(self.measure),
+        target = None if self.target is None else self.target[frames, :, rows, columns].contiguous()
+        return Problem(self.observation[frames, :, height, width].contiguous(), operator, copy.deepcopy(self.measure),
                        self.evaluation, target, self.answer, self.name, self.noise)
 
     def stacked(self, windows: Sequence[tuple[slice, slice]]) -> "Problem":

@@ -36,7 +36,8 @@ NOT_OF_THE_PICTURE = {"name": None, "folders": None, "root": None}  # where it w
 
 WEIGHTS = Path("checkpoints", "weights.pt")  # in a run's folder: the network as its last iteration left it
 # Keys that name a file, or a folder with this file in it: its content counts, neither its place nor its name.
-BY_CONTENT = {"path": Path(), "observation": Path(), "init_from": WEIGHTS}
+BY_CONTENT = {"path": Path(), "paths": Path(), "observation": Path(), "guide": Path(), "tables": Path(),
+              "init_from": WEIGHTS}
 
 
 def one_line(error: BaseException) -> str:
@@ -118,7 +119,7 @@ def _by_content(value: Any, root: str | None, key: str = "") -> Any:
         picture = _picture_of(value)
         return content if picture is None else {**content, "path": digest(picture, root), **NOT_OF_THE_PICTURE}
     if isinstance(value, list):
-        return [_by_content(item, root) for item in value]
+        return [_by_content(item, root, key) for item in value]
     if key in BY_CONTENT and value is not None:
         path = Path(str(value), BY_CONTENT[key])
         return digest(str(path), root) or str(Path(os.path.expanduser(str(value))).absolute())
@@ -143,7 +144,9 @@ def _picture_of(source: dict[str, Any]) -> str | None:
 
 def picture_name(cfg: DictConfig) -> str:
     """The picture's name as far as the config says it."""
-    return Path(str(cfg.data.get("name") or cfg.data.get("path") or "picture")).stem
+    paths = cfg.data.get("paths") or ["picture"]
+    path = Path(str(cfg.data.get("name") or cfg.data.get("path") or paths[0]))
+    return path.name if path.is_dir() else path.stem
 
 
 def chosen_options(cfg: DictConfig, choices: Mapping[str, str]) -> dict[str, str]:

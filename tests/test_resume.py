@@ -15,6 +15,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from dip_lab.images import Picture
 from dip_lab.results.restoration import Restoration
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,14 +24,16 @@ VARYING = ("seconds", "seconds_per_iteration", "peak_memory_mb", "overrides")
 
 def assert_same(folder, reference):
     """Picture, history and summary, but for the times."""
-    assert (folder / "dip_denoised.png").read_bytes() == (reference / "dip_denoised.png").read_bytes()
+    answer = json.loads((reference / "result.json").read_text())["answer"]
+    for picture in reference.rglob(f"{answer}*.png"):
+        assert (folder / picture.relative_to(reference)).read_bytes() == picture.read_bytes()
     histories = [list(csv.DictReader((f / "history.csv").read_text().splitlines())) for f in (folder, reference)]
     results = [json.loads((f / "result.json").read_text()) for f in (folder, reference)]
     for rows in histories:
         for row in rows:
             del row["seconds"]
     for result in results:
-        for part in (result, *result.get("members", [])):
+        for part in (result, *result.get("members", []), *result.get("parts", [])):
             for key in VARYING:
                 part.pop(key, None)
     assert histories[0] == histories[1]
@@ -91,6 +94,7 @@ def options(group):
 CASES = {
     f"{group}={option}": (f"{group}={option}", *NEEDS.get(f"{group}={option}", ()))
     for group in ("stopping", "optimizer", "optimizer/schedule", "average", "regularizer") for option in options(group)
+    if option not in ("temporal", "flow")  # of clips: below
 }
 CASES |= {
     "fixed, no average": ("stopping=fixed", "average=none"),
@@ -129,6 +133,47 @@ def test_killed_at_several_iterations(case, fit_tiny, left_alone, tmp_path):
         assert not (tmp_path / "killed" / "result.json").exists()
     fit_tiny(*CASES[case], folder=tmp_path / "killed")
     assert_same(tmp_path / "killed", reference)
+
+
+def noise(frames=1, channels=3, size=16):
+    pixels = torch.rand(frames, channels, size, size, generator=torch.Generator().manual_seed(0))
+    return Picture("noise", pixels, selection=slice(0, None, 1))
+
+
+BEYOND = {  # what a picture of its own needs: (picture, overrides)
+    **{f"video={mode}": (noise(5), (f"video={mode}",)) for mode in options("video")},
+    "chunks": (noise(5), ("video.chunk=3", "video.overlap=1", "video.batch=2")),
+    "temporal": (noise(4), ("regularizer=temporal",)),
+    "flow": (noise(4), ("regularizer=flow",)),
+    "tiles": (noise(size=30), ("tile=20", "tiling.overlap=6")),
+    "tiles of one network": (noise(size=30), ("tile=20", "tiling.overlap=6", "tiling.network=one")),
+    "tiles of two seeds": (noise(size=20), ("tile=16", "tiling.overlap=6", "average.seeds=2")),
+}
+
+
+class KillAfter(pl.Callback):
+    """Raises after so many iterations of this process, in whatever part."""
+
+    def __init__(self, iterations):
+        self.left = iterations
+
+    def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx):
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+@pytest.mark.parametrize("case", BEYOND)
+def test_parts_and_clips_killed(case, fit_tiny, tmp_path):
+    picture, overrides = BEYOND[case]
+    overrides = ("iterations=40", *overrides)
+    fit_tiny(*overrides, folder=tmp_path / "alone", picture=picture)
+    for iterations in (7, 13, 17):
+        with pytest.raises(Killed):
+            fit_tiny(*overrides, folder=tmp_path / "killed", picture=picture, callbacks=[KillAfter(iterations)])
+        assert not (tmp_path / "killed" / "result.json").exists()
+    fit_tiny(*overrides, folder=tmp_path / "killed", picture=picture)
+    assert_same(tmp_path / "killed", tmp_path / "alone")
 
 
 @pytest.mark.parametrize("case", ["stopping=wmv", "average=none", "stopping=fixed"])

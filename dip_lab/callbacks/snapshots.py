@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
-from dip_lab.images import encode_png
+from dip_lab.images import encode_png, poster
 from dip_lab.loggers.images import log_image
 from dip_lab.runs import write_atomic
 
@@ -18,5 +18,6 @@ class Snapshots(pl.Callback):
 
     def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
         if iteration % self.every == 0:
-            write_atomic(self.folder / f"{iteration:06d}.png", encode_png(module.output))
-            log_image(trainer.loggers, "output", module.output, iteration)
+            picture = module.problem.shown(poster(module.output))
+            write_atomic(self.folder / f"{iteration:06d}.png", encode_png(picture))
+            log_image(trainer.loggers, "output", picture, iteration)

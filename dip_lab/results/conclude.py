@@ -30,7 +30,7 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
     problem, rule = module.problem, stopping.rule
     image, chosen = stopping.answer(module)
     image = image.cpu()
-    scores = _scores(problem, image)
+    scores = scores_of(problem, image)
     curve = "psnr" if module.average.image is None else "psnr_average"
     rules = {choices["stopping"]: rule, **stopping.shadow}
     psnrs = {name: _psnr(problem, watcher.kept) for name, watcher in rules.items()}
@@ -42,7 +42,7 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
     if interrupted:
         stop_reason = f"interrupted by {interrupted}"
     summary: dict[str, Any] = {
-        **_of_the_cell(cfg, choices, problem),
+        **of_the_cell(cfg, choices, problem),
         "status": "interrupted" if interrupted else "failed" if guard.diverged else "done",
         "error": stop_reason if guard.diverged else None,
         "iterations": iterations,
@@ -50,8 +50,9 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
         "stop_reason": stop_reason,
         "oracle": rule.uses_target,
         **scores,
-        **_scores(problem, rule.kept_output if chosen else None, "_output"),
-        **_scores(problem, rule.kept_average if chosen else None, "_average"),
+        **problem.final_scores(image),
+        **scores_of(problem, rule.kept_output if chosen else None, "_output"),
+        **scores_of(problem, rule.kept_average if chosen else None, "_average"),
         "psnr_held_out": rule.psnr_held_out,
         "psnr_last": history.rows[-1][curve] if history.rows else None,
         "psnr_peak": peak[0] if peak else None,
@@ -82,13 +83,14 @@ def conclude_baseline(cfg: DictConfig, choices: Mapping[str, str], problem: Prob
                       history: History) -> Restoration:
     """The restoration of a method without a network: the same summary, null where only a fit has a value."""
     summary: dict[str, Any] = {
-        **_of_the_cell(cfg, choices, problem),
+        **of_the_cell(cfg, choices, problem),
         "status": "done",
         "stop_reason": "no iterations: a baseline",
         "oracle": False,
-        **_scores(problem, image),
-        **_scores(problem, None, "_output"),
-        **_scores(problem, None, "_average"),
+        **scores_of(problem, image),
+        **problem.final_scores(image),
+        **scores_of(problem, None, "_output"),
+        **scores_of(problem, None, "_average"),
         "seconds": round(seconds, 3),
         "device": platform.processor() or "cpu",
         **dict.fromkeys(("error", "iterations", "chosen_iteration", "psnr_held_out", "psnr_last", "psnr_peak",
@@ -101,7 +103,7 @@ def conclude_baseline(cfg: DictConfig, choices: Mapping[str, str], problem: Prob
     return Restoration(image, summary, history, pictures | {"observed": problem.observed()}, problem.answer, [])
 
 
-def _of_the_cell(cfg: DictConfig, choices: Mapping[str, str], problem: Problem) -> dict[str, Any]:
+def of_the_cell(cfg: DictConfig, choices: Mapping[str, str], problem: Problem) -> dict[str, Any]:
     """What is known before anything is restored."""
     return {
         **description(cfg, choices),
@@ -125,7 +127,8 @@ def mean_of_seeds(members: Sequence[Restoration], problem: Problem, config_hash:
     keys = ("seed", "psnr", "psnr_8bit", "chosen_iteration", "iterations", "seconds", "status")
     summary = {
         **first.summary,
-        **_scores(problem, image),
+        **scores_of(problem, image),
+        **problem.final_scores(image),
         "members": [{key: member.summary[key] for key in keys} for member in members],
         "status": members[-1].summary["status"],
         "stop_reason": members[-1].summary["stop_reason"],
@@ -148,14 +151,14 @@ def uncertainty(deviation: Tensor) -> dict[str, float]:
     return {"uncertainty_mean": float(pixels.mean()), "uncertainty_max": float(pixels.max())}
 
 
-def _scores(problem: Problem, image: Tensor | None, suffix: str = "") -> dict[str, float | None]:
+def scores_of(problem: Problem, image: Tensor | None, suffix: str = "") -> dict[str, float | None]:
     """All scores of an image, None where there is no image, no target, or the task has no such score."""
     scores = {} if image is None else problem.scores(image.cpu())
     return {key + suffix: scores.get(key) for key in SCORES}
 
 
 def _psnr(problem: Problem, image: Tensor | None) -> float | None:
-    return _scores(problem, image)["psnr"]
+    return scores_of(problem, image)["psnr"]
 
 
 def _latent_picture(generator: Generator) -> Tensor:

@@ -29,10 +29,14 @@ class History:
                     if values and values["iteration"] <= iteration:
                         self.rows.append(values)
         if self.path is not None:
-            text = io.StringIO()
-            writer = csv.writer(text, lineterminator="\n")
-            writer.writerows([self.columns, *map(self._fields, self.rows)])
-            write_atomic(self.path, text.getvalue().encode())
+            self.write()
+
+    def write(self) -> None:
+        """Write all rows anew."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([self.columns, *map(self._fields, self.rows)])
+        write_atomic(self.path, text.getvalue().encode())
 
     def append(self, row: dict[str, float]) -> None:
         self.rows.append(row)

@@ -3,7 +3,7 @@
 import base64
 import html
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from dip_lab.images import encode_png, to_uint8
+from dip_lab.images import encode_png, poster, to_uint8
+from dip_lab.results.clip import as_csv, side_by_side, write_frames, write_mp4
 from dip_lab.results.figures import curves_figure, panel_figure
 from dip_lab.results.history import History
 from dip_lab.results.png import figure_png
-from dip_lab.results.verdicts import STOPPING_CSV, Verdict, as_csv
+from dip_lab.results.verdicts import STOPPING_CSV, Verdict
+from dip_lab.results.verdicts import as_csv as verdicts_csv
 from dip_lab.runs import RESULT, write_atomic, write_json
 
 
@@ -24,13 +26,15 @@ class Restoration:
     """The restored picture with what is known about it; draws itself in a notebook.
 
     Attributes:
-        image: `(1, C, H, W)` float32 in [0, 1], on the CPU.
+        image: `(N, C, H, W)` float32 in [0, 1], on the CPU; N is 1, or the number of a clip's frames.
         summary: what `result.json` holds: scores, chosen iteration, why it stopped, settings.
         history: the curves, one row each `log_every` iterations.
         pictures: the target (if there is one), the observation at the image's size, the latent's first channel, the
             standard deviation of each value (of a sampler, or of several seeds).
         answer: stem of the picture's file name, such as `dip_denoised`.
         verdicts: what the obeyed stopping rule and those in its shadow chose.
+        frames: of a clip, the scores of each frame.
+        fps: frames a second of a clip's films.
     """
 
     image: Tensor
@@ -39,6 +43,8 @@ class Restoration:
     pictures: dict[str, Tensor]
     answer: str
     verdicts: list[Verdict]
+    frames: list[dict[str, float]] = field(default_factory=list)
+    fps: float = 1
 
     @property
     def is_done(self) -> bool:
@@ -46,12 +52,13 @@ class Restoration:
         return self.summary["status"] == "done"
 
     def numpy(self) -> np.ndarray:
-        """`(H, W)` or `(H, W, C)` float32 in [0, 1]."""
-        return self.image[0].permute(1, 2, 0).squeeze(-1).numpy()
+        """`(H, W)` or `(H, W, C)` float32 in [0, 1]; `(T, H, W)` or `(T, H, W, C)` of a clip."""
+        array = self.image.permute(0, 2, 3, 1).squeeze(-1).numpy()
+        return array if self.frames else array[0]
 
     def pil(self) -> Image.Image:
-        """An 8-bit PIL image."""
-        return Image.fromarray(to_uint8(self.image))
+        """An 8-bit PIL image; of a clip its middle frame."""
+        return Image.fromarray(to_uint8(poster(self.image)))
 
     def panel(self) -> bytes:
         """PNG of target, observation, latent and restoration side by side."""
@@ -66,15 +73,27 @@ class Restoration:
 
     def save(self, folder: Path) -> None:
         """Write pictures and plots, and the summary last: a folder with a summary is complete."""
-        write_atomic(folder / f"{self.answer}.png", encode_png(self.image))
+        write_atomic(folder / f"{self.answer}.png", encode_png(poster(self.image)))
+        if self.frames:
+            self._save_film(folder)
         if self.history.rows:  # a baseline has none
             write_atomic(folder / f"{self.answer}_curves.png", self.curves())
         write_atomic(folder / f"{self.answer}_panel.png", self.panel())
         for name, picture in self.pictures.items():
-            write_atomic(folder / f"{name}.png", encode_png(_shown(name, picture)))
+            write_atomic(folder / f"{name}.png", encode_png(_shown(name, poster(picture))))
         if self.verdicts:
-            write_atomic(folder / STOPPING_CSV, as_csv(self.verdicts).encode())
+            write_atomic(folder / STOPPING_CSV, verdicts_csv(self.verdicts).encode())
         write_json(folder / RESULT, self.summary)
+
+    def _save_film(self, folder: Path) -> None:
+        """Every frame, the film, the film beside the observation and the target, and a row of scores a frame."""
+        write_frames(folder / self.answer, self.image)
+        write_mp4(folder / f"{self.answer}.mp4", self.image, self.fps)
+        clips = {"observation": self.pictures["observed"], "restoration": self.image}
+        if "target" in self.pictures:
+            clips["target"] = self.pictures["target"]
+        write_mp4(folder / f"{self.answer}_side_by_side.mp4", side_by_side(clips), self.fps)
+        write_atomic(folder / "frames.csv", as_csv(self.frames).encode())
 
     def __repr__(self) -> str:
         return f"Restoration({self.answer}, {self._scores('psnr', 'ssim') or 'no target'}, " \
@@ -90,8 +109,8 @@ class Restoration:
     def _captioned(self) -> list[tuple[str, Tensor]]:
         captions = {"target": "target", "observed": f"observation\n{self._scores('psnr_observed')}", "latent": "latent",
                     "uncertainty": f"uncertainty\nwhite: {self.summary.get('uncertainty_max', 0):.3f}"}
-        pictures = [(captions[name], _shown(name, picture)) for name, picture in self.pictures.items()]
-        return [*pictures, (f"restoration\n{self._scores('psnr', 'ssim')}", self.image)]
+        pictures = [(captions[name], _shown(name, poster(picture))) for name, picture in self.pictures.items()]
+        return [*pictures, (f"restoration\n{self._scores('psnr', 'ssim')}", poster(self.image))]
 
     def _scores(self, *keys: str) -> str:
         units = {"psnr": "{:.2f} dB", "psnr_observed": "{:.2f} dB", "ssim": "SSIM {:.3f}"}

@@ -55,6 +55,8 @@ class Sure(Minimum):
         latent = getattr(generator, "latent", None)
         if not isinstance(latent, ImageLatent) or latent.path is not None or latent.noise is not None:
             raise ValueError("stopping=sure needs the observation as the network's input: add latent=image")
+        if len(problem.observation) > 1:
+            raise ValueError("stopping=sure works for single pictures only: try stopping=wmv, or video=per_frame")
         if not isinstance(problem.operator, Identity):
             raise ValueError("stopping=sure works for denoising only: try stopping=wmv")
         self.law = law_of(problem, self.sigma, "sure")

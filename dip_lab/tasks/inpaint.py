@@ -48,8 +48,8 @@ class Masking(Operator):
 
     @property
     def hole(self) -> Tensor:
-        """1 where nothing is known, 0 elsewhere; shaped like `known`."""
-        return 1 - self.known
+        """1 where nothing is known, 0 elsewhere; shaped like `known`, of the present `frames` if each has its own."""
+        return 1 - self._known()
 
     def window(self, rows: slice, columns: slice) -> tuple[Operator, slice, slice]:
         """With the mask's window."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dip_lab.checks import integer, number, one_of
 from dip_lab.data.registry import located
+from dip_lab.data.video import frames_of, is_clip
 from dip_lab.images import Picture, read_picture
 from dip_lab.randomness import generator_of
 
@@ -28,7 +29,7 @@ def check_same_size(key: str, path: str, pixels: Tensor, picture: Picture) -> No
 
 @dataclass(frozen=True)
 class Mask:
-    """A mask from the file `path`; without one, the law that a subclass draws.
+    """A mask from the file `path`; without one, the law that a subclass draws. Of a clip: one for all frames, or a clip.
 
     Files: `polarity=white` means that white is known (the convention of the published data), `black` that
     white is the hole. Channels are averaged; grey levels are thresholded at one half; a file that holds only
@@ -53,7 +54,11 @@ class Mask:
         raise NotImplementedError
 
     def _read(self, picture: Picture) -> Tensor:
-        file = read_picture(located(self.path, picture.root))
+        if len(picture.pixels) > 1 and is_clip(self.path):
+            return torch.cat([self._cut(file, picture) for file in frames_of(self.path, picture.selection)])
+        return self._cut(read_picture(located(self.path, picture.root)), picture)
+
+    def _cut(self, file: Picture, picture: Picture) -> Tensor:
         check_same_size("task.mask.path", self.path, file.pixels, picture)
         white = file.pixels.mean(1, keepdim=True)
         if (

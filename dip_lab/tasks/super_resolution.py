@@ -74,6 +74,7 @@ class Downsample(Operator):
     def window(self, rows: slice, columns: slice) -> tuple[Operator, slice, slice]:
         """Rows and columns start at multiples of the factor; the window's own border is continued, as a picture's."""
         part = Downsample(self.factor, self.kernel)
+        part._fit(rows.stop - rows.start, columns.stop - columns.start, self.rows)
         return part, *(slice(side.start // self.factor, -(-side.stop // self.factor)) for side in (rows, columns))
 
     def _fit(self, height: int, width: int, like: Tensor) -> None:

@@ -1,0 +1,97 @@
+"""iteration -> some consecutive frames of a clip, made by one network of a latent that moves in time."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dip_lab.generator import Generator
+from dip_lab.images import frames_buffer
+from dip_lab.latents.latent import Latent
+from dip_lab.randomness import generator_of, seed_of
+
+
+class ClipGenerator(Generator):
+    """`f(z_t)` for all frames t of a clip: one network, whose latent moves linearly from keyframe to keyframe.
+
+    Each iteration makes a batch of consecutive frames; which, is a function of (seed, iteration).
+
+    Args:
+        net: as of `Generator`; the frames are its batch.
+        latents: one for each keyframe, in time; all alike but for their values.
+        frames: of the clip.
+        keyframes: frames from one keyframe to the next.
+        batch: frames of one iteration; all, if the clip has fewer.
+        size, precision, seed, coarse_to_fine: as of `Generator`.
+
+    Attributes:
+        clip: (frames, C, H, W) the latest image of each frame.
+        frames: the slice of the clip that the last call made.
+
+    Raises:
+        ValueError: a latent that is fitted or follows the output, or one that is the same for all frames.
+    """
+
+    def __init__(self, net: nn.Module, latents: Sequence[Latent], channels: int, frames: int, keyframes: int,
+                 batch: int, size: tuple[int, int], precision: str, seed: int, coarse_to_fine: Mapping[str, int]):
+        first = latents[0]
+        moving = (type(first).after_step, type(first).penalty) != (Latent.after_step, Latent.penalty)
+        super().__init__(net, first, size, precision, seed, coarse_to_fine)
+        if moving or list(first.parameters()):
+            raise ValueError(f"latent {type(first).__name__} follows a single picture: use latent=noise, or "
+                             "video=per_frame")
+        for key, latent in enumerate(latents[1:], 1):
+            latent.prepare(*first.z.shape[-2:], seed_of(seed, "keyframe", key))
+        self.register_buffer("keys", torch.cat([latent.z for latent in latents]), persistent=False)
+        if len(latents) > 1 and torch.equal(self.keys[0], self.keys[1]):
+            raise ValueError(f"latent {type(first).__name__} is the same for all frames of a clip: use latent=noise, or "
+                             "video=per_frame")
+        self.register_buffer("clip", torch.zeros(frames, channels, *size))  # checkpoints hold it
+        self.count, self.keyframes, self.batch = frames, keyframes, min(batch, frames)
+        self.seed = seed
+        self._noise: Tensor | None = None
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, iteration: int | None = None) -> Tensor:
+        """The frames of one iteration, `(batch, C, H, W)`; None: all frames, of the latent without jitter."""
+        if iteration is not None:
+            self.frames = self._batch_of(iteration)
+            return super().forward(iteration)
+        clip = frames_buffer(*self.clip.shape)
+        for start in range(0, self.count, self.batch):
+            start = min(start, self.count - self.batch)
+            self.frames = slice(start, start + self.batch)
+            clip[self.frames] = super().forward(None).cpu()
+        return clip
+
+    def whole(self, image: Tensor, iteration: int) -> Tensor:
+        """The latest image of each frame, overwritten by the next call; at first all are like the first batch."""
+        if iteration == 1:
+            self.clip.copy_(image.detach().mean(0, keepdim=True).expand_as(self.clip))
+        self.clip[self.frames] = image.detach()
+        return self.clip
+
+    def _batch_of(self, iteration: int) -> slice:
+        """Consecutive frames; those at the ends are as likely as the others."""
+        reach = self.batch // 2
+        draw = torch.randint(-reach, self.count - self.batch + reach + 1, (),
+                             generator=generator_of(self.seed, "frames", iteration))
+        start = min(max(int(draw), 0), self.count - self.batch)
+        return slice(start, start + self.batch)
+
+    @torch.no_grad()
+    def _input(self, iteration: int | None) -> Tensor:
+        time = torch.arange(self.frames.start, self.frames.stop, device=self.keys.device) / self.keyframes
+        last = len(self.keys) - 1
+        key = time.floor().long().clamp(max=last)
+        share = (time - key).view(-1, 1, 1, 1).to(self.keys.dtype)
+        z = torch.lerp(self.keys[key], self.keys[(key + 1).clamp(max=last)], share)
+        if iteration is None or self.latent.jitter == 0:
+            return z
+        if self._noise is None or self._noise.device != z.device:
+            self._noise = torch.empty_like(z, memory_format=torch.contiguous_format)
+        self._noise.normal_(generator=generator_of(self.seed, "jitter", iteration, z.device))
+        return z.add_(self._noise, alpha=self.latent.jitter)
+
+    def _merged(self, images: Tensor) -> Tensor:
+        return images

@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from dip_lab import memory
+from dip_lab.compose import compose
+from dip_lab.experiment import build_generator, fit
+from dip_lab.images import Picture
+from dip_lab.problem import build_problem
+
+CPU = torch.device("cpu")
+
+
+def generator_of_size(size, *overrides):
+    cfg = compose(["net.width=8", "precision=float32", *overrides])
+    return build_generator(cfg, build_problem(cfg.task, Picture("x", torch.rand(1, 3, size, size)), 0))
+
+
+def needed(size, *overrides):
+    return memory.bytes_needed(generator_of_size(size, *overrides), (1, 3, size, size), CPU)
+
+
+def test_it_grows_with_the_pixels_and_not_with_the_iterations():
+    assert 3.5 < needed(512) / needed(256) < 4.5
+    assert needed(256, "precision=bf16") < 0.8 * needed(256)
+
+
+def test_activations_are_those_that_autograd_keeps():
+    generator = generator_of_size(64)
+    kept = {}
+
+    def keep(tensor):
+        if not isinstance(tensor, torch.nn.Parameter):
+            kept[tensor.untyped_storage().data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        image = generator.net(generator.latent.z)
+    estimated = memory._activations(generator, tuple(generator.latent.z.shape), "cpu")
+    assert image.requires_grad and estimated == pytest.approx(sum(kept.values()), rel=0.1)
+
+
+def test_the_network_is_left_as_it_was():
+    generator = generator_of_size(64)
+    before = {key: value.clone() for key, value in generator.state_dict().items()}
+    memory.bytes_needed(generator, (1, 3, 64, 64), CPU)
+    assert all(torch.equal(before[key], value) for key, value in generator.state_dict().items())
+
+
+def test_too_little_memory_is_refused_with_a_remedy(monkeypatch):
+    monkeypatch.setattr(memory, "bytes_free", lambda device: 64 * 2**20)
+    cfg = compose(["net.width=32", "iterations=1", "logger=none"])
+    with pytest.raises(ValueError, match=r"^640 x 600 px need about [\d.]+ GiB of memory with this network, 0.1 are "
+                                         r"free: try tile=\d+ \(about [\d.]+ GiB\), or a smaller data.size"):
+        fit(cfg, cfg.hydra.runtime.choices, None, Picture("x", torch.rand(1, 3, 600, 640)))
+
+
+def test_no_limit_known_is_no_refusal(monkeypatch):
+    monkeypatch.setattr(memory, "bytes_free", lambda device: None)
+    problem = build_problem(compose([]).task, Picture("x", torch.rand(1, 3, 264, 264)), 0)
+    memory.check_memory(generator_of_size(264), problem, CPU)
+
+
+def test_some_memory_is_free():
+    assert memory.bytes_free(CPU) is None or memory.bytes_free(CPU) > 2**20
