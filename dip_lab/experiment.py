@@ -338,7 +338,8 @@ def quiet():
     with warnings.catch_warnings():
         for message in (".*does not have many workers.*", ".*isinstance\\(treespec, LeafSpec\\).*",
                         ".*GPU available but not used.*", ".*`max_epochs` was not set.*",
-                        "The `srun` command is available.*"):
+                        "The `srun` command is available.*",
+                        "Found .* in eval mode.*"):  # a custom operator is
             warnings.filterwarnings("ignore", message=message)
         try:
             yield

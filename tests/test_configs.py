@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -15,7 +16,7 @@ from dip_lab.images import Picture
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 YAMLS = sorted(CONFIGS.rglob("*.yaml"))
 PACKAGES = {
-    "data": "data", "task": "tasks", "net": "nets", "latent": "latents", "optimizer": "optimizers",
+    "data": "data", "task": "tasks", "video": "video", "net": "nets", "latent": "latents", "optimizer": "optimizers",
     "stopping": "stopping", "average": "averages", "regularizer": "regularizers", "baseline": "baselines",
     "callbacks": "callbacks",
     "logger": "loggers", "trainer": None, "experiment": None, "hydra": None,
@@ -30,12 +31,29 @@ NEEDS = {
     "data=file": ["data.path={tmp}/pictures/one.png", "data.size=16"],
     "data=folder": ["data.path={tmp}/pictures"],
     "task/mask=observed": ["task.observation={tmp}/observed.png"],
+    "task=custom": ["task.operator.module={{_target_:torch.nn.AvgPool2d,kernel_size:2}}"],
+    "task=guided": ["task.guide={tmp}/observed.png"],
+    "task/misfit=jpeg_interval": ["stopping=fixed"],
+    "task/psf=file": ["task.psf.path={tmp}/pictures/one.png"],
+    "task/sampling=file": ["task.sampling.path={tmp}/holes.png"],
+    "task/sampling=observed": ["task.given=true", "data=array", "data.path={tmp}/kspace.npy"],
+    "latent=guided": ["latent.path={tmp}/observed.png"],
+    "data=array": ["data.path={tmp}/scan.npy", "task.given=true"],
+    "data=phantom": ["data.size=24"],
+    "data=sources": ["data.paths=[{tmp}/clip/one_1.png,{tmp}/clip/one_2.png]", "task=fusion"],
+    "data=pairs": ["data.path={tmp}/clip", "task=fusion"],
+    "data=video": ["data.path={tmp}/clip"],
 }
+# The pictures (N, C, 17, 20) of those that do not take one in colour.
+SHAPES = {"task=fusion": (2, 3), "video=": (4, 3), "regularizer=temporal": (4, 3), "regularizer=flow": (4, 3)}
 SETS = {path.stem: OmegaConf.load(path).folders for path in (CONFIGS / "data").glob("*.yaml")
         if "folders:" in path.read_text()}
 NEEDS |= {f"data={name}": ["data.root={tmp}/sets", "data.name=one"] for name in SETS}
 HOSTS = {"noise": "denoise", "mask": "inpaint", "kernel": "super_resolution", "observe": "super_resolution",
-         "misfit": "denoise"}
+         "misfit": "denoise", "operators": "chain", "psf": "deblur", "sampling": "mri"}
+OTHER_HOSTS = {"observe/circular": "deblur", "observe/jpeg": "jpeg", "misfit/guided": "guided", "misfit/jpeg": "jpeg",
+               "misfit/jpeg_interval": "jpeg"}
+OTHER_HOSTS |= {f"misfit/{path.stem}": "fusion" for path in (CONFIGS / "task" / "misfit").glob("fuse_*.yaml")}
 KEYS = set(
     "task net latent optimizer stopping regularizer data seed status error iterations chosen_iteration stop_reason "
     "psnr ssim psnr_y psnr_output psnr_average psnr_last psnr_peak peak_iteration psnr_observed seconds "
@@ -56,7 +74,9 @@ def cases() -> list[list[str]]:
     found += [["regularizer=[tv,edge]"]]
     found += [["regularizer=red", f"regularizer/red/denoiser={o}"] for o in options("regularizer/red/denoiser")]
     for folder in sorted(path for path in (CONFIGS / "task").iterdir() if path.is_dir()):
-        found += [[f"task={HOSTS[folder.name]}", f"task/{folder.name}={o}"] for o in options(f"task/{folder.name}")]
+        for option in options(f"task/{folder.name}"):
+            host = OTHER_HOSTS.get(f"{folder.name}/{option}", HOSTS[folder.name])
+            found.append([f"task={host}", f"task/{folder.name}={option}"])
     return found
 
 
@@ -78,20 +98,36 @@ def test_every_option_runs(overrides, picture, tmp_path):
         folder = tmp_path / "sets" / SETS[overrides[0].removeprefix("data=")][0]
         folder.mkdir(parents=True)
         (tmp_path / "pictures" / "one.png").rename(folder / "one.png")
+    for number in (1, 2):
+        (tmp_path / "clip").mkdir(exist_ok=True)
+        Image.radial_gradient("L").resize((24, 18)).save(tmp_path / "clip" / f"one_{number}.png")
+    np.save(tmp_path / "kspace.npy", np.fft.fft2(np.arange(340.0).reshape(17, 20) / 340))
+    np.save(tmp_path / "scan.npy", np.linspace(0, 1, 17 * 20, dtype=np.float32).reshape(17, 20))
+    if "task=deepinv" in overrides:
+        pytest.importorskip("deepinv")
+    for start, shape in SHAPES.items():
+        if any(override.startswith(start) for override in overrides):
+            pixels = torch.rand(*shape, 17, 20, generator=torch.Generator().manual_seed(1))
+            picture = Picture("sample", pixels, selection=slice(0, None, 1))
     more = [text.format(tmp=tmp_path) for override in overrides for text in NEEDS.get(override, [])]
     narrow = [] if overrides[0].startswith("net=") else ["net.width=4"]
     cfg = compose([*SHORT, *narrow, *overrides, *more])
     OmegaConf.to_container(cfg.data, resolve=True, throw_on_missing="data=" in overrides[0])
-    given = None if overrides[0].startswith("data=") else picture
+    given = None if any(text.startswith("data=") for text in [*overrides, *more]) else picture
 
     restoration = fit(cfg, cfg.hydra.runtime.choices, None, given)
 
     size = {"data=sample": (3, 24, 24), "data=file": (1, 12, 16), "data=folder": (1, 18, 24)}
     size |= {f"data={name}": (1, 18, 24) for name in SETS}
-    assert restoration.image.shape == (1, *size.get(overrides[0], (3, 17, 20)))
+    size |= {"data=array": (1, 17, 20), "data=phantom": (1, 24, 24), "data=sources": (1, 18, 24),
+             "data=pairs": (1, 18, 24), "data=video": (1, 18, 24)}
+    frames = {"data=video": 2}.get(overrides[0], len(picture.pixels) if "fusion" not in str(overrides) else 1)
+    channels = 1 if "task/sampling=observed" in overrides else 3
+    assert restoration.image.shape == (frames, *size.get(overrides[0], (channels, 17, 20)))
     assert restoration.image.isfinite().all()
     assert restoration.summary.keys() >= KEYS
-    assert restoration.summary["status"] == "done" and restoration.summary["iterations"] == 3
+    fits = frames if "video=per_frame" in overrides else 1
+    assert restoration.summary["status"] == "done" and restoration.summary["iterations"] == 3 * fits
     assert [row["iteration"] for row in restoration.history.rows] == [1, 2, 3]
 
 

@@ -5,8 +5,9 @@ from dip_lab.images import Picture
 from dip_lab.parts import blended, parts_of, windows
 
 
-@pytest.mark.parametrize("length, size, overlap, unit", [(100, 32, 8, 1), (101, 32, 8, 4), (7, 3, 1, 1), (33, 32, 16, 1),
-                                                         (40, 13, 2, 4), (2048, 512, 64, 1)])
+@pytest.mark.parametrize("length, size, overlap, unit", [
+    (100, 32, 8, 1), (101, 32, 8, 4), (7, 3, 1, 1), (33, 32, 16, 1), (40, 13, 2, 4), (2048, 512, 64, 1),
+])
 def test_windows_cover_and_overlap(length, size, overlap, unit):
     found = windows(length, size, overlap, unit)
     assert found[0].start == 0 and found[-1].stop == length

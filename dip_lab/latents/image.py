@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from dip_lab.checks import integer
+from dip_lab.data.registry import located
 from dip_lab.images import read_picture
 from dip_lab.latents.latent import Latent, Pictured
 from dip_lab.latents.noise import Noise
@@ -17,7 +18,7 @@ class ImageLatent(Latent):
     restoration takes the flash picture alone: Deep Image Prior, https://arxiv.org/abs/1711.10925
 
     Args:
-        path: a guide of the restoration's size; None: the observation.
+        path: a guide of the restoration's size, a file here or of a public data set; None: the observation.
         noise_depth: channels of uniform noise after those of the picture; 0: the picture alone.
         scale: what the noise is multiplied by.
         jitter: standard deviation of the noise added to all channels at each iteration.
@@ -37,7 +38,7 @@ class ImageLatent(Latent):
         self.guide = problem.guide()
         if self.path is not None:
             height, width = problem.image_shape[-2:]
-            self.guide = read_picture(self.path).pixels
+            self.guide = read_picture(located(self.path)).pixels
             h, w = self.guide.shape[-2:]
             if (h, w) != (height, width):
                 raise ValueError(
@@ -52,6 +53,19 @@ class ImageLatent(Latent):
             return z
         self.noise.prepare(height, width, seed)
         return torch.cat((z, self.noise.z), 1)
+
+
+class Guide(ImageLatent):
+    """The picture `path` that guides a restoration, with noise channels beside it.
+
+    Raises:
+        ValueError: there is none, and as `ImageLatent`.
+    """
+
+    def __init__(self, path: str | None, noise_depth: int, scale: float, jitter: float) -> None:
+        if path is None:
+            raise ValueError("task.guide has no value: give task.guide=flash.png, a picture of the same scene and size")
+        super().__init__(path, noise_depth, scale, jitter)
 
 
 def mirrored(image: Tensor, height: int, width: int) -> Tensor:

@@ -108,6 +108,12 @@ def shown_pictures(cells: Sequence[Cell], album: Album) -> tuple[list[list[dict[
     return shown, thumbnails
 
 
+def film_of(cell: Cell) -> str | None:
+    """Of a clip, where the film of the restoration beside its observation is, as the page names it."""
+    path = cell.folder / f"{cell.result.get('answer')}_side_by_side.mp4"
+    return quote(str(path.relative_to(cell.folder.parent))) if path.exists() else None
+
+
 def share(pictures: int) -> int:
     """Bytes for one thumbnail: a power of two, so that one more picture does not make all of them anew.
 

@@ -121,29 +121,6 @@ def write_mp4(path: Path, clip: Iterable[Frame], fps: float) -> None:
         _ended(path, file, stream)
 
 
-def write_gif(path: Path, clip: Iterable[Frame], fps: float) -> None:
-    """A GIF that repeats for ever; each frame has a palette of its own, so that none waits for the others.
-
-    Raises:
-        ValueError: there is no frame.
-    """
-    import av
-
-    rate = Fraction(fps).limit_denominator(1001)
-    with _appearing(path) as name, av.open(name, "w", format="gif", options={"loop": "0"}) as file:
-        stream = None
-        for index, array in enumerate(_colours(clip)):
-            if stream is None:
-                stream = file.add_stream("gif", rate=rate)
-                stream.height, stream.width, stream.pix_fmt = *array.shape[:2], "pal8"
-                palettes = _palettes(*array.shape[:2], rate)
-            frame = av.VideoFrame.from_ndarray(array, format="rgb24")
-            frame.pts, frame.time_base = index, 1 / rate
-            palettes.push(frame)
-            file.mux(stream.encode(palettes.pull()))
-        _ended(path, file, stream)
-
-
 def side_by_side(clips: Mapping[str, Iterable[Frame]]) -> Iterator[np.ndarray]:
     """Frames (H', W', 3) uint8 for the writers above: clips of one height and length in a row under their captions."""
     font = ImageFont.load_default(STRIP * 0.7)
@@ -169,21 +146,6 @@ def _png(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def _palettes(height: int, width: int, rate: Fraction):
-    """A filter that gives each frame the 256 colours that suit it best."""
-    import av
-
-    graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=1 / rate)
-    both, chosen = graph.add("split"), graph.add("palettegen", "stats_mode=single")
-    used, sink = graph.add("paletteuse", "new=1"), graph.add("buffersink")
-    for node, target, outlet, inlet in ((source, both, 0, 0), (both, used, 0, 0), (both, chosen, 1, 0),
-                                        (chosen, used, 0, 1), (used, sink, 0, 0)):
-        node.link_to(target, outlet, inlet)
-    graph.configure()
-    return graph
 
 
 @contextlib.contextmanager

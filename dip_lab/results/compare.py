@@ -14,11 +14,13 @@ from dip_lab.results.grid import as_markdown as markdown
 
 Table = tuple[list[str], list[list[str | Best]]]  # header, lines
 FIRST = ("task", "net", "baseline", "picture")
-SCORES = ("psnr", "ssim", "psnr_hole", "psnr_y")
-LAST = ("seed", "status", *SCORES, "psnr_peak", "psnr_observed", "chosen_iteration", "iterations", "seconds",
+OF_FUSION = ("en", "mi", "sd", "sf", "ag", "scd", "qabf", "ssim_sources", "vif")
+OF_CLIPS = ("temporal_error", "warping_error")
+SCORES = ("psnr", "ssim", "psnr_hole", "psnr_y", *OF_FUSION)
+LAST = ("seed", "status", *SCORES, *OF_CLIPS, "psnr_peak", "psnr_observed", "chosen_iteration", "iterations", "seconds",
         "parameters", "cell", "error")
 MEASURED = ("psnr", "seconds", "peak_memory")
-LESS_IS_BETTER = ("seconds", "seconds_per_iteration", "peak_memory_mb", "parameters")
+LESS_IS_BETTER = (*OF_CLIPS, "seconds", "seconds_per_iteration", "peak_memory_mb", "parameters")
 AGAIN = ("data", "data.name", "data.path", "task/noise", "experiment")  # said by other columns
 SHOWN = 60  # cells listed on a terminal
 WIDE = 70  # characters of a field there; error.txt has the whole
@@ -26,8 +28,10 @@ WIDE = 70  # characters of a field there; error.txt has the whole
 
 def columns(cells: Sequence[Cell]) -> list[str]:
     """The columns of summary.csv: what a cell is, the keys that were overridden, and how it ended."""
-    own = [*FIRST, *LAST]
-    return [*FIRST, *(key for key in overridden(cells) if key not in (*own, *AGAIN)), *LAST]
+    rare = {*OF_FUSION, *OF_CLIPS}  # only where a cell has them
+    last = [key for key in LAST if key not in rare or any(cell.value(key) is not None for cell in cells)]
+    own = [*FIRST, *last]
+    return [*FIRST, *(key for key in overridden(cells) if key not in (*own, *AGAIN)), *last]
 
 
 def as_csv(cells: Sequence[Cell]) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from dip_lab.results.album import RESTORED, Album, shown_pictures
+from dip_lab.results.album import RESTORED, Album, film_of, shown_pictures
 from dip_lab.results.cells import GROUPS, Cell, read_cells, varied
+from dip_lab.results.compare import OF_FUSION
 from dip_lab.runs import ERROR, write_atomic
 
 PAGE = "report.html"
@@ -31,6 +32,17 @@ FIGURES = (
     ("ssim", "SSIM", "", 3),
     ("psnr_hole", "PSNR hole", "dB", 2),
     ("psnr_y", "PSNR Y", "dB", 2),
+    ("temporal_error", "temporal error", "flicker that the target has not", 4),
+    ("warping_error", "warping error", "change along the optical flow", 4),
+    ("en", "EN", "bits", 2),
+    ("mi", "MI", "bits", 2),
+    ("sd", "SD", "", 2),
+    ("sf", "SF", "", 2),
+    ("ag", "AG", "", 2),
+    ("scd", "SCD", "", 3),
+    ("qabf", "Qabf", "", 3),
+    ("ssim_sources", "SSIM sources", "", 3),
+    ("vif", "VIF", "", 3),
     ("psnr_held_out", "PSNR held out", "dB", 2),
     ("psnr_peak", "PSNR peak", "dB, needs the target", 2),
     ("psnr_observed", "PSNR observed", "dB", 2),
@@ -39,7 +51,7 @@ FIGURES = (
     ("seconds", "seconds", "", 1),
     ("parameters", "parameters", "", 0),
 )
-SCORES = ("psnr", "ssim", "psnr_hole", "psnr_y")  # the best is bold; the peak is no answer, it has seen the target
+SCORES = ("psnr", "ssim", "psnr_hole", "psnr_y", *OF_FUSION)  # the best is bold; the peak is no answer, it has seen the target
 
 
 def write_report(group: Path, watch: float | None = None, album: Album | None = None) -> Path:
@@ -106,6 +118,7 @@ def rendered(name: str, cells: Sequence[Cell], watch: float | None, album: Album
     columns = columns_of(cells, keys, figures)
     entries = [
         {"name": cell.folder.name, "label": label, "status": cell.status, "pictures": shown, "config": config,
+         "film": film_of(cell),
          "keys": {key: text(cell.value(key)) for key in keys},
          "problem": [text(cell.value(key)) for key in ("task", "picture", "noise")],
          "curve": thinned(curve, cell.value("chosen_iteration"), cell.value("peak_iteration"))}

@@ -244,3 +244,20 @@ def test_the_script(tmp_path, script_of, capsys, monkeypatch):
     assert 'id="pause"' not in (tmp_path / "report.html").read_text()  # it has ended, the page stays as it is
     with pytest.raises(SystemExit):
         script.main([str(tmp_path), "--watch", "0"])
+
+
+def test_a_clip_has_its_film_and_its_errors(tmp_path):
+    folder = cell(tmp_path, "a", temporal_error=0.0123, warping_error=0.0045)
+    (folder / "dip_denoised_side_by_side.mp4").write_bytes(b"film")
+    cell(tmp_path, "b", net="unet")
+    page = page_of(tmp_path)
+    assert page.count(">film</a>") == 1 and 'href="a/dip_denoised_side_by_side.mp4"' in page
+    assert {"temporal_error", "warping_error"} <= set(headings(page)) and "0.0123" in page
+    assert not {"qabf", "vif"} & set(headings(page))
+
+
+def test_fusion_has_its_figures(tmp_path):
+    cell(tmp_path, "a", psnr=None, ssim=None, qabf=0.61, vif=0.7)
+    cell(tmp_path, "b", psnr=None, ssim=None, qabf=0.52, vif=0.8, net="unet")
+    page = page_of(tmp_path)
+    assert {"qabf", "vif"} <= set(headings(page)) and "Qabf 0.610" in page
