@@ -27,9 +27,10 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_narrow", overr
 
     Args:
         picture: NumPy array `(H, W)` or `(H, W, C)` (uint8, uint16, or floats in [0, 1]), PIL image, torch tensor
-            `(C, H, W)` in [0, 1], or a path. It is degraded as the task says, and then is the target; with
+            `(C, H, W)` in [0, 1], or a path; None: what `data=...` among the overrides says, such as a clip or the
+            sources of a fusion. It is degraded as the task says, and then is the target; with
             `task.given=true` (or `task/noise=none` for denoise) it is the observation itself.
-        task: denoise, super_resolution or inpaint.
+        task: an option of `configs/task`.
         net: an option of `configs/net`.
         overrides: Hydra overrides, such as `["iterations=500", "task.sigma=50", "stopping=fixed"]`.
         folder: where to write the files of a run, and to continue an unfinished one; nothing is written without it.
@@ -48,8 +49,10 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_narrow", overr
         raise ValueError(explain(error, arguments)) from None
     if folder is None and cfg.logger:
         raise ValueError(f"logger={cfg.hydra.runtime.choices.logger}: a tracker writes files, give restore a folder")
-    picture, live = as_picture(picture), [LiveCurve()] if in_notebook() else []
+    picture, live = None if picture is None else as_picture(picture), [LiveCurve()] if in_notebook() else []
     with _hydra_config(cfg, folder) as choices:
+        if picture is not None:
+            choices["data"] = "picture"
         if folder is None:
             return fit(cfg, choices, None, picture, live)
         folder = Path(folder)
@@ -62,7 +65,7 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_narrow", overr
 def _hydra_config(cfg: DictConfig, folder: str | Path | None) -> Iterator[dict[str, str]]:
     """Give the `${hydra:...}` of a config what the command line gives them, and take them out of the config.
 
-    Yields the chosen option of each group; the picture was handed over, whatever `data` says.
+    Yields the chosen option of each group.
     """
     instance = HydraConfig.instance()
     before = instance.cfg
@@ -72,6 +75,6 @@ def _hydra_config(cfg: DictConfig, folder: str | Path | None) -> Iterator[dict[s
     with open_dict(cfg):
         del cfg["hydra"]
     try:
-        yield {**instance.cfg.hydra.runtime.choices, "data": "picture"}
+        yield dict(instance.cfg.hydra.runtime.choices)
     finally:
         instance.cfg = before

@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from dip_lab import runs, sweep
 from dip_lab.catalogue import GROUPS, config_folder, help_text
 from dip_lab.compose import compose, expand_shadow, without_hydra
+from dip_lab.data.grouping import groups_in
 from dip_lab.data.listing import pictures_in, some_of
 from dip_lab.data.registry import pictures_of
 from dip_lab.runs import one_line
@@ -119,16 +120,22 @@ def _say(summary: dict[str, Any], path: Path) -> None:
     """The short table at the end of a fit."""
     observed = "" if summary["psnr_observed"] is None else f" (observation {summary['psnr_observed']:.2f})"
     units = {"psnr": f"{{:.2f}} dB{observed}", "psnr_hole": "{:.2f} dB in the hole", "psnr_y": "{:.2f} dB on Y",
-             "ssim": "{:.4f}", "psnr_peak": f"{{:.2f}} dB at iteration {summary['peak_iteration']} (needs the target)"}
-    rows = {key: unit.format(summary[key]) for key, unit in units.items() if summary[key] is not None}
+             "ssim": "{:.4f}", "temporal_error": "{:.4f}", "warping_error": "{:.4f}", "qabf": "{:.4f}",
+             "ssim_sources": "{:.4f}", "vif": "{:.4f}",
+             "psnr_peak": f"{{:.2f}} dB at iteration {summary['peak_iteration']} (needs the target)"}
+    width = max(10, *(len(key) for key in units if summary.get(key) is not None), 0)
+    rows = {key: unit.format(summary[key]) for key, unit in units.items() if summary.get(key) is not None}
     pace = ""
     if summary["iterations"]:  # a baseline has none
         rows["iteration"] = f"{summary['chosen_iteration']} of {summary['iterations']}: {summary['stop_reason']}"
         pace = f" ({summary['seconds_per_iteration']:.3f} an iteration)"
     rows["seconds"] = f"{summary['seconds']:.1f}{pace}"
     rows["picture"] = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    film = path.with_suffix(".mp4")
+    if film.exists():
+        rows["film"] = rows["picture"].removesuffix(".png") + ".mp4"
     for key, text in rows.items():  # plain lines: a table of rich cuts the path off at the terminal's width
-        print(f"{key:<10} {text}")
+        print(f"{key:<{width}} {text}")
 
 
 def explain(error: BaseException, arguments: list[str]) -> str:
@@ -171,7 +178,7 @@ def _keys(tree: Any, prefix: str = "") -> Any:
 def expand_pictures(arguments: list[str]) -> list[str]:
     """`-m data=denoise9` without a name, or `data.name=glob(kodim*)`: one cell for each such picture.
 
-    Of a folder (`data=folder data.path=...`) as of a data set.
+    Of a folder (`data=folder data.path=...`), or of the groups in one (`data=pairs`), as of a data set.
     """
     values = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     pattern = re.fullmatch(r"""["']?glob\((.*)\)["']?""", values.get("data.name", ""))
@@ -182,6 +189,8 @@ def expand_pictures(arguments: list[str]) -> list[str]:
                       if re.match(r"(data|experiment|data\.(?!name)\w+)=", argument)]).data
     if "folders" in source:
         names = list(pictures_of(source.folders, source.root))
+    elif "separators" in source:
+        names = list(groups_in(source.path, source.separators))
     elif "path" in source and "name" in source:
         names = pictures_in(source.path)
     elif everything:
@@ -202,7 +211,7 @@ def quote_path(argument: str) -> str:
     'data.path=no such, file'
     """
     key, _, value = argument.partition("=")
-    names_a_file = key.endswith((".path", ".root", ".init_from", ".observation"))
+    names_a_file = key.endswith((".path", ".root", ".init_from", ".observation", ".guide", ".tables"))
     if names_a_file and value and os.path.exists(os.path.expanduser(value)):
         return f"{key}={quoted(value)}"
     return argument

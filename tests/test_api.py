@@ -108,8 +108,8 @@ def test_a_mistake_is_one_line(options, message):
 
 
 @pytest.mark.parametrize("picture", [np.zeros((4, 4)), np.full((16, 16), np.nan), np.full((16, 16), 7.0), "no.png",
-                                     [[1, 2]], None, torch.zeros(16, 16, dtype=torch.int64)],
-                         ids=["small", "NaN", "range", "no file", "list", "None", "integers"])
+                                     [[1, 2]], torch.zeros(16, 16, dtype=torch.int64)],
+                         ids=["small", "NaN", "range", "no file", "list", "integers"])
 def test_a_wrong_picture_is_refused(picture, tmp_path):
     with pytest.raises(ValueError):
         restore(picture, folder=tmp_path / "run")
@@ -174,3 +174,8 @@ def test_after_the_command_line_in_the_same_process(command):
 def test_importing_the_package_is_quick():
     code = "import sys, dip_lab; assert 'torch' not in sys.modules, 'torch comes with the first use'"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+
+
+def test_without_a_picture_the_overrides_say_what_is_restored():
+    restoration = dip_lab.restore(None, overrides=["data=sample", "data.size=16", "iterations=2", "net.width=4"])
+    assert restoration.image.shape == (1, 3, 16, 16) and restoration.summary["data"] == "sample"

@@ -364,6 +364,13 @@ def test_the_pictures_of_a_set(arguments, names, set5):
     assert not [argument for argument in expanded[:-1] if argument.startswith("data.name")]
 
 
+def test_the_groups_of_a_folder(tmp_path):
+    for name in ("Camp_IR", "Camp_Vis", "Road_IR", "Road_Vis", "alone"):
+        Image.new("L", (16, 16)).save(tmp_path / f"{name}.png")
+    expanded = cli.expand_pictures(["-m", "data=pairs", f"data.path={tmp_path}", "task=fusion"])
+    assert expanded[-1] == "data.name='Camp','Road'"
+
+
 def test_pictures_that_cannot_be_chosen(command, set5):
     assert cli.expand_pictures(["data=set5", "data.name=bird"]) == ["data=set5", "data.name=bird"]
     for arguments, message in (
