@@ -112,8 +112,13 @@ class Problem(nn.Module):
 
     @torch.no_grad()
     def shown(self, image: Tensor) -> Tensor:
-        """What a person looks at of an image."""
+        """What a person looks at of an image, and what is scored."""
         return self.operator.shown(image)
+
+    def pictures(self) -> dict[str, Tensor]:
+        """What a person sees before the restoration: the `target`, if there is one, and what is `observed`."""
+        known = {} if self.target is None else {"target": self.target}
+        return {**known, "observed": self.shown(self.observed())}
 
     def part(self, frames: slice = ALL, rows: slice = ALL, columns: slice = ALL) -> "Problem":
         """The same problem of some frames, or of a window of the image, with a misfit of its own.
@@ -124,9 +129,8 @@ class Problem(nn.Module):
         operator, height, width = self.operator, ALL, ALL
         if (rows, columns) != (ALL, ALL):
             operator, height, width = operator.window(rows, columns)
-        if len(self.observation) > 1 and operator.known is not None and len(operator.known) > 1:
-            operator = copy.copy(operator)  # not its buffers: they may be large
-            operator._buffers = {**operator._buffers, "known": operator.known[frames]}
+        if len(self.observation) > 1:
+            operator = operator.of_frames(frames)
         target = None if self.target is None else self.target[frames, :, rows, columns].contiguous()
         return Problem(self.observation[frames, :, height, width].contiguous(), operator, copy.deepcopy(self.measure),
                        self.evaluation, target, self.answer, self.name, self.noise)

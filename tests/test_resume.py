@@ -15,7 +15,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from dip_lab.images import Picture
+from dip_lab.images import Picture, encode_png
 from dip_lab.results.restoration import Restoration
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -145,6 +145,12 @@ BEYOND = {  # what a picture of its own needs: (picture, overrides)
     "chunks": (noise(5), ("video.chunk=3", "video.overlap=1", "video.batch=2")),
     "temporal": (noise(4), ("regularizer=temporal",)),
     "flow": (noise(4), ("regularizer=flow",)),
+    **{f"task={task}": (noise(), (f"task={task}",)) for task in ("jpeg", "demosaic", "colorize", "deblur", "chain", "ct",
+                                                                 "mri")},
+    "complex": (noise(channels=1), ("task=mri", "task.complex=true", "task.phase=1")),
+    "fusion": (noise(2), ("task=fusion",)),
+    "guided": (noise(), ("task=guided", "task.guide=GUIDE")),
+    "custom": (noise(), ("task=custom", "task.operator.module={_target_:torch.nn.AvgPool2d,kernel_size:2}")),
     "tiles": (noise(size=30), ("tile=20", "tiling.overlap=6")),
     "tiles of one network": (noise(size=30), ("tile=20", "tiling.overlap=6", "tiling.network=one")),
     "tiles of two seeds": (noise(size=20), ("tile=16", "tiling.overlap=6", "average.seeds=2")),
@@ -164,9 +170,10 @@ class KillAfter(pl.Callback):
 
 
 @pytest.mark.parametrize("case", BEYOND)
-def test_parts_and_clips_killed(case, fit_tiny, tmp_path):
+def test_other_tasks_parts_and_clips_killed(case, fit_tiny, tmp_path):
     picture, overrides = BEYOND[case]
-    overrides = ("iterations=40", *overrides)
+    (tmp_path / "guide.png").write_bytes(encode_png(noise().pixels))
+    overrides = ("iterations=40", *(text.replace("GUIDE", str(tmp_path / "guide.png")) for text in overrides))
     fit_tiny(*overrides, folder=tmp_path / "alone", picture=picture)
     for iterations in (7, 13, 17):
         with pytest.raises(Killed):

@@ -67,8 +67,7 @@ def conclude(cfg: DictConfig, choices: Mapping[str, str], module: DeepImagePrior
         "versions": _versions(),
         **provenance(cfg, choices),
     }
-    pictures = {} if problem.target is None else {"target": problem.target}
-    pictures |= {"observed": problem.observed(), "latent": _latent_picture(module.generator)}
+    pictures = {**problem.pictures(), "latent": _latent_picture(module.generator)}
     deviation = getattr(module.average, "deviation", None)
     if deviation is not None:
         deviation = deviation.cpu()
@@ -99,8 +98,7 @@ def conclude_baseline(cfg: DictConfig, choices: Mapping[str, str], problem: Prob
         "versions": _versions(),
         **provenance(cfg, choices),
     }
-    pictures = {} if problem.target is None else {"target": problem.target}
-    return Restoration(image, summary, history, pictures | {"observed": problem.observed()}, problem.answer, [])
+    return Restoration(image, summary, history, problem.pictures(), problem.answer, [])
 
 
 def of_the_cell(cfg: DictConfig, choices: Mapping[str, str], problem: Problem) -> dict[str, Any]:

@@ -74,8 +74,7 @@ def of_parts(cfg: DictConfig, choices: Mapping[str, str], problem: Problem, memb
         "peak_memory_mb": max(member.summary["peak_memory_mb"] for member in members),
         "config_hash": config_hash(cfg),
     }
-    pictures = {} if problem.target is None else {"target": problem.target}
-    return Restoration(image, summary, history, {**pictures, "observed": problem.observed()}, problem.answer, [])
+    return Restoration(image, summary, history, problem.pictures(), problem.answer, [])
 
 
 def _mean_rows(histories: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, float]]:

@@ -18,7 +18,7 @@ def presented(restoration: Restoration, problem: Problem, fps: float) -> Restora
     if len(image) == 1:
         return replace(restoration, image=image)
     known = problem.operator.known if problem.target is None else None
-    reference = problem.observed() if problem.target is None else problem.target
+    reference = restoration.pictures.get("target", restoration.pictures["observed"])
     temporal = [] if problem.target is None else temporal_errors(image, problem.target)
     warping = warping_error(image, reference, known if known is None or known.shape[-2:] == image.shape[-2:] else None)
     rows = frame_rows(problem.frame_scores(restoration.image), temporal, warping)

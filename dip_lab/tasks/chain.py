@@ -106,6 +106,10 @@ class Chain(Operator):
             parts[name], rows, columns = operator.window(rows, columns)
         return self._of(parts), rows, columns
 
+    def of_frames(self, frames: slice) -> "Chain":
+        """The chain of the operators of these frames."""
+        return self._of({name: operator.of_frames(frames) for name, operator in self.operators.items()})
+
     def joined(self, others: Sequence["Chain"]) -> "Chain":
         """The chain of the operators joined one by one."""
         return self._of({name: operator.joined([other.operators[name] for other in others])

@@ -78,6 +78,14 @@ class Operator(nn.Module):
         """
         raise ValueError(f"tile: {type(self).__name__} measures the picture as a whole: leave tile null")
 
+    def of_frames(self, frames: slice) -> "Operator":
+        """The operator of some frames of a clip: itself, unless each frame has holes of its own."""
+        if self.known is None or len(self.known) == 1:
+            return self
+        part = copy.copy(self)  # not its other buffers: they may be large
+        part._buffers = {**self._buffers, "known": self.known[frames]}
+        return part
+
     def joined(self, others: Sequence["Operator"]) -> "Operator":
         """One operator for a stack of equal windows, whose others are `others`; `frames` chooses among them."""
         joined = copy.deepcopy(self)
