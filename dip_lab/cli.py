@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dip_lab import runs, sweep
-from dip_lab.catalogue import GROUPS, config_folder, help_text
+from dip_lab.catalogue import GROUPS, config_folder, help_text, options
 from dip_lab.compose import compose, expand_shadow, without_hydra
 from dip_lab.data.grouping import groups_in
 from dip_lab.data.listing import pictures_in, some_of
@@ -141,6 +141,11 @@ def _say(summary: dict[str, Any], path: Path) -> None:
 def explain(error: BaseException, arguments: list[str]) -> str:
     """One line for a mistake in the overrides, with the nearest key or option where there is one."""
     text = one_line(error)
+    listed = re.search(r"Could not load '([\w/]+)/(\w+)'", text)  # one of a list, such as regularizer=[tv,egde]
+    if listed and (known := list(options(listed[1]))):
+        near = difflib.get_close_matches(listed[2], known, n=1)
+        hint = f"{listed[1]}={listed[2]}: did you mean {near[0]}? " if near else ""
+        return f"{hint}{listed[1]} is one of {', '.join(known)}"
     if isinstance(error, MissingConfigException) and error.options is not None:
         wanted = re.search(r"Could not find '([^']+)'", text)
         group, _, option = (wanted[1] if wanted else error.missing_cfg_file or "").rpartition("/")
@@ -163,7 +168,7 @@ def _nearest_key(key: str, arguments: list[str]) -> str | None:
     """The key of the composed config that looks most like a misspelt one."""
     chosen = [a for a in arguments if a.split("=")[0] in GROUPS]
     known = list(_keys(OmegaConf.to_container(without_hydra(compose(chosen)))))
-    known += [f"task/{group}" for group in ("noise", "mask", "kernel", "observe")]
+    known += [f"task/{group}" for group in ("noise", "mask", "kernel", "observe", "psf", "sampling", "operators")]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     last = [k for k in known if re.split(r"[./]", k)[-1] == key.split(".")[-1]]  # sigma=50 means task.sigma=50
     return near[0] if near else last[0] if last else None

@@ -25,7 +25,6 @@ def instantiate(node: DictConfig | dict, /, **extra: Any) -> Any:
     """
     allowed = (*ALLOWED, *(p.strip() for p in os.environ.get("DIP_LAB_TARGETS", "").split(",") if p.strip()))
     for key in OmegaConf.missing_keys(node):
-        key = node._get_full_key(key) if isinstance(node, DictConfig) else key
         raise ValueError(f"{key} has no value: give {key}=...")
     container = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
     _check(container, allowed, set(extra))
