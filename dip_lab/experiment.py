@@ -111,9 +111,9 @@ def by_parts(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, p
              callbacks: Sequence[pl.Callback]) -> Callable[[Sequence[Logger]], Restoration]:
     """A fit of each part, in a folder of its own inside the run's, blended; what is done there is not done again."""
 
-    def job_of(number: int) -> Callable[[Sequence[Logger]], Restoration]:
-        part = parts[number]
-        place = folder / "parts" / f"{number:04d}" if folder else None
+    def job_of(index: int) -> Callable[[Sequence[Logger]], Restoration]:
+        part = parts[index]
+        place = folder / "parts" / f"{index:04d}" if folder else None
         piece = problem.part(part.frames, *part.window)
         done = place and stored(place, piece)
         return (lambda loggers: done) if done else fit_of(cfg, choices, place, piece, callbacks)
@@ -122,12 +122,12 @@ def by_parts(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, p
 
     def run(loggers: Sequence[Logger]) -> Restoration:
         members = []
-        for number in range(len(parts)):
-            member = (job_of(number) if number else first)([])
+        for index in range(len(parts)):
+            member = (job_of(index) if index else first)([])
             members.append(member)
             if folder:
-                store(folder / "parts" / f"{number:04d}", member)
-            log.info("part %d of %d: %s", number + 1, len(parts), member.summary["stop_reason"])
+                store(folder / "parts" / f"{index:04d}", member)
+            log.info("part %d of %d: %s", index + 1, len(parts), member.summary["stop_reason"])
             if not member.is_done:
                 break
         missing = (problem.part(part.frames, *part.window).observed() for part in parts[len(members):])
@@ -138,7 +138,8 @@ def by_parts(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, p
 
 
 def by_one_network(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, problem: Problem,
-                   parts: Sequence[Part], callbacks: Sequence[pl.Callback]) -> Callable[[Sequence[Logger]], Restoration]:
+                   parts: Sequence[Part],
+                   callbacks: Sequence[pl.Callback]) -> Callable[[Sequence[Logger]], Restoration]:
     """One network for all tiles of a picture: to the fit they are the frames of a clip that does not move."""
     tiles = problem.stacked([part.window for part in parts])
     still = OmegaConf.merge(cfg, {"video": {"batch": 1, "keyframes": 1, "kernel": 1}})

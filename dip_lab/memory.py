@@ -37,12 +37,13 @@ def check_memory(generator: Generator, problem: Problem, device: torch.device) -
     if needed <= free:
         log.info("memory: about %.1f GiB of the %.1f that are free", needed / GIB, free / GIB)
         return
-    fitting = [tile for tile in TILES if needed * tile**2 / (height * width) <= free / 2 and tile < max(height, width)]
+    of_tile = {tile: needed * tile**2 / (height * width) for tile in TILES if tile < max(height, width)}
+    fitting = [tile for tile, size in of_tile.items() if size <= free / 2]
     remedy = "a smaller data.size, or a narrower net"
     with contextlib.suppress(ValueError):  # not every operator can be cut into tiles
         problem.operator.window(slice(0, 8), slice(0, 8))
         if fitting:
-            remedy = f"tile={fitting[0]} (about {needed * fitting[0] ** 2 / (height * width) / GIB:.1f} GiB), or {remedy}"
+            remedy = f"tile={fitting[0]} (about {of_tile[fitting[0]] / GIB:.1f} GiB), or {remedy}"
     raise ValueError(f"{width} x {height} px need about {needed / GIB:.1f} GiB of memory with this network, "
                      f"{free / GIB:.1f} are free: try {remedy}")
 

@@ -20,8 +20,8 @@ class DeepImagePrior(pl.LightningModule):
     """Minimise `misfit(A(f(z_t)), y) + regularizer(f(z_t))` over the weights of f, one jittered latent a step.
 
     A latent that is fitted too may add a penalty, a regulariser may explain a part of y that the image need not.
-    After each step `output` is the step's image `(N, C, H, W)`, all frames of a clip, `loss` its loss (both detached, on the device) and
-    `average` has seen the output. Stopping, logging and checkpoints are callbacks.
+    After each step `output` is the step's image `(N, C, H, W)`, all frames of a clip, `loss` its loss (both detached,
+    on the device), and `average` has seen the output. Stopping, logging and checkpoints are callbacks.
     """
 
     def __init__(self, generator: Generator, problem: Problem, regularizer: Regularizer, average,

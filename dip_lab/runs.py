@@ -123,8 +123,7 @@ def _by_content(value: Any, root: str | None, key: str = "") -> Any:
     if key in BY_CONTENT and value is not None:
         path = Path(os.path.expanduser(str(value)), BY_CONTENT[key])
         if path.is_dir():  # the frames of a clip
-            files = [path / name for name in (entry.name for entry in sorted(path.iterdir())) if (path / name).is_file()]
-            return [digest(str(file)) for file in files]
+            return [digest(str(file)) for file in sorted(path.iterdir()) if file.is_file()]
         return digest(str(path), root) or str(Path(os.path.expanduser(str(value))).absolute())
     return value
 

@@ -145,8 +145,8 @@ BEYOND = {  # what a picture of its own needs: (picture, overrides)
     "chunks": (noise(5), ("video.chunk=3", "video.overlap=1", "video.batch=2")),
     "temporal": (noise(4), ("regularizer=temporal",)),
     "flow": (noise(4), ("regularizer=flow",)),
-    **{f"task={task}": (noise(), (f"task={task}",)) for task in ("jpeg", "demosaic", "colorize", "deblur", "chain", "ct",
-                                                                 "mri")},
+    **{f"task={task}": (noise(), (f"task={task}",))
+       for task in ("jpeg", "demosaic", "colorize", "deblur", "chain", "ct", "mri")},
     "complex": (noise(channels=1), ("task=mri", "task.complex=true", "task.phase=1")),
     "fusion": (noise(2), ("task=fusion",)),
     "guided": (noise(), ("task=guided", "task.guide=GUIDE")),

@@ -48,7 +48,7 @@ def stored(place: Path, problem: Problem) -> Restoration | None:
 
 def of_parts(cfg: DictConfig, choices: Mapping[str, str], problem: Problem, members: Sequence[Restoration],
              image: Tensor, folder: Path | None) -> Restoration:
-    """The blended image, scored as a whole; the curves, also in the run's `history.csv`, are the means of the parts'."""
+    """The blended image, scored as a whole; the curves, in the run's `history.csv`, are the means of the parts'."""
     first, last = members[0].summary, members[-1].summary
     history = History(members[0].history.columns, folder / "history.csv" if folder else None)
     history.rows = _mean_rows([member.history.rows for member in members])

@@ -51,7 +51,7 @@ FIGURES = (
     ("seconds", "seconds", "", 1),
     ("parameters", "parameters", "", 0),
 )
-SCORES = ("psnr", "ssim", "psnr_hole", "psnr_y", *OF_FUSION)  # the best is bold; the peak is no answer, it has seen the target
+SCORES = ("psnr", "ssim", "psnr_hole", "psnr_y", *OF_FUSION)  # the best is bold; the peak has seen the target
 
 
 def write_report(group: Path, watch: float | None = None, album: Album | None = None) -> Path:

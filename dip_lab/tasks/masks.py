@@ -29,7 +29,7 @@ def check_same_size(key: str, path: str, pixels: Tensor, picture: Picture) -> No
 
 @dataclass(frozen=True)
 class Mask:
-    """A mask from the file `path`; without one, the law that a subclass draws. Of a clip: one for all frames, or a clip.
+    """A mask from the file `path`, of a clip also one for each frame; without one, the law that a subclass draws.
 
     Files: `polarity=white` means that white is known (the convention of the published data), `black` that
     white is the hole. Channels are averaged; grey levels are thresholded at one half; a file that holds only

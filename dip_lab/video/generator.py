@@ -44,8 +44,8 @@ class ClipGenerator(Generator):
             latent.prepare(*first.z.shape[-2:], seed_of(seed, "keyframe", key))
         self.register_buffer("keys", torch.cat([latent.z for latent in latents]), persistent=False)
         if len(latents) > 1 and torch.equal(self.keys[0], self.keys[1]):
-            raise ValueError(f"latent {type(first).__name__} is the same for all frames of a clip: use latent=noise, or "
-                             "video=per_frame")
+            raise ValueError(f"latent {type(first).__name__} is the same for all frames of a clip: use latent=noise, "
+                             "or video=per_frame")
         self.register_buffer("clip", torch.zeros(frames, channels, *size))  # checkpoints hold it
         self.count, self.keyframes, self.batch = frames, keyframes, min(batch, frames)
         self.seed = seed

@@ -439,3 +439,28 @@ def test_fetching_ahead(web, alone, capsys, script_of):
     assert len(web.asked) == 3
     with pytest.raises(ValueError, match="denoise: no such folder; there are denoise9"):
         script.main(["denoise"])
+
+
+def test_the_frames_of_a_clip_count_by_their_content(tmp_path):
+    def hash_of(folder):
+        return config_hash(compose(["logger=none", "data=video", f"data.path={folder}"]))
+
+    for name in ("a", "b"):
+        for number in (1, 2):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.new("L", (16, 16), 40 * number).save(tmp_path / name / f"{number}.png")
+    before = hash_of(tmp_path / "a")
+    assert before == hash_of(tmp_path / "b")
+    Image.new("L", (16, 16), 7).save(tmp_path / "b" / "2.png")
+    assert hash_of(tmp_path / "b") != before == hash_of(tmp_path / "a")
+
+
+def test_the_sources_of_a_fusion_count_by_their_content(tmp_path):
+    for name, level in (("a", 10), ("b", 20), ("c", 20)):
+        Image.new("L", (16, 16), level).save(tmp_path / f"{name}.png")
+
+    def hash_of(*names):
+        paths = ",".join(str(tmp_path / f"{name}.png") for name in names)
+        return config_hash(compose(["logger=none", "task=fusion", "data=sources", f"data.paths=[{paths}]"]))
+
+    assert hash_of("a", "b") == hash_of("a", "c") != hash_of("b", "a")

@@ -6,7 +6,6 @@ import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from scipy import ndimage
 
 from dip_lab.data.video import read_clip

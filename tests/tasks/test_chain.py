@@ -190,3 +190,15 @@ def test_a_given_problem():
 def test_a_chain_restores(fit_tiny):
     restoration = fit_tiny("task=chain", "task/operators=[masking,downsample]", "task.factor=2", "iterations=20")
     assert restoration.image.shape == (1, 3, 16, 16) and restoration.summary["status"] == "done"
+
+
+def test_some_frames_of_a_clip_keep_their_own_holes():
+    chain = chain_of("masking downsample")
+    picture = sample(16, 16, frames=3)
+    chain.prepare(picture, seed=0)
+    draw = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    chain.operators["masking"].known = (draw > 0.5).float()
+    part = chain.of_frames(slice(1, 3))
+    assert torch.equal(part(picture.pixels[1:3]), chain(picture.pixels)[1:3])
+    chain.frames = slice(2, 3)
+    assert torch.equal(chain(picture.pixels[2:3]), part(picture.pixels[1:3])[1:])
