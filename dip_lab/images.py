@@ -63,7 +63,8 @@ def frames_buffer(frames: int, channels: int, height: int, width: int) -> torch.
     folder = tempfile.gettempdir()
     if shutil.disk_usage(folder).free < 4 * count:  # else a write into the file that does not fit ends the process
         raise ValueError(f"{folder} has no room for {frames} frames of {width} x {height} px "
-                         f"({count / 2**28:.0f} GiB): take fewer (data.frames), smaller ones (data.size), or set TMPDIR to another disk")
+                         f"({count / 2**28:.0f} GiB): take fewer (data.frames), smaller ones (data.size), "
+                         "or set TMPDIR to another disk")
     with tempfile.NamedTemporaryFile(prefix="dip_lab_") as file:  # its name goes at once, the tensor keeps its content
         file.truncate(4 * count)
         return torch.from_file(file.name, shared=True, size=count).reshape(shape)
