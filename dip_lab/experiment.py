@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from dip_lab.callbacks.curves import COLUMNS, Curves
+from dip_lab.callbacks.curves import Curves
 from dip_lab.callbacks.interrupt import Interrupt, hand_over
 from dip_lab.callbacks.snapshots import Snapshots
 from dip_lab.callbacks.stopping import Stopping
@@ -37,7 +37,7 @@ from dip_lab.problem import Problem, build_problem
 from dip_lab.randomness import seed_of
 from dip_lab.regularizers.regularizer import Together
 from dip_lab.results.conclude import conclude, conclude_baseline, mean_of_seeds
-from dip_lab.results.history import History
+from dip_lab.results.history import COLUMNS, History
 from dip_lab.results.pieces import of_parts, store, stored
 from dip_lab.results.presented import presented
 from dip_lab.results.restoration import Restoration

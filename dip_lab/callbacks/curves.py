@@ -11,7 +11,6 @@ from dip_lab.callbacks.stopping import Stopping
 from dip_lab.results.history import History
 
 log = logging.getLogger(__name__)
-COLUMNS = ["iteration", "seconds", "loss", "psnr", "psnr_average", "ssim", "statistic"]
 
 
 class Curves(pl.Callback):

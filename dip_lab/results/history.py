@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dip_lab.runs import write_atomic
 
+COLUMNS = ["iteration", "seconds", "loss", "psnr", "psnr_average", "ssim", "statistic"]
+
 
 class History:
     """Rows of numbers, one each `log_every` iterations; `history.csv` in the run's folder when there is one.

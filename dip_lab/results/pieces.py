@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dip_lab.problem import Problem
 from dip_lab.results.conclude import of_the_cell, scores_of
-from dip_lab.results.history import History
+from dip_lab.results.history import COLUMNS, History
 from dip_lab.results.restoration import Restoration
 from dip_lab.runs import RESULT, config_hash, read_result, write_atomic, write_json
 
@@ -93,8 +93,6 @@ def _mean_rows(histories: Sequence[Sequence[dict[str, float]]]) -> list[dict[str
 
 
 def _history_of(place: Path) -> History:
-    from dip_lab.callbacks.curves import COLUMNS
-
     history = History(COLUMNS, place / "history.csv")
     history.resume(10**12)
     history.path = None
