@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from dip_lab.callbacks import progress as module_under_test
-from dip_lab.results.history import COLUMNS, History
 from dip_lab.callbacks.progress import Progress
+from dip_lab.results.history import COLUMNS, History
 
 MODULE = SimpleNamespace(problem=SimpleNamespace(name="astronaut"))
 
