@@ -9,6 +9,7 @@ from dip_lab.tasks.ct import Radon
 from dip_lab.tasks.deblur import Blur
 from dip_lab.tasks.demosaic import Bayer
 from dip_lab.tasks.denoise import Identity
+from dip_lab.tasks.fusion import Sources
 from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.mri import Fourier
 from dip_lab.tasks.operators import Operator
@@ -16,7 +17,7 @@ from dip_lab.tasks.super_resolution import Downsample
 
 SUITED = {Identity: ("denoise", "nlm"), Masking: ("inpaint", "biharmonic"), Downsample: ("super_resolution", "lanczos"),
           Blur: ("deblur", "wiener"), Bayer: ("demosaic", "bilinear_demosaic"), Radon: ("ct", "fbp"),
-          Fourier: ("mri", "zero_filled")}
+          Fourier: ("mri", "zero_filled"), Sources: ("fusion", "laplacian")}
 
 
 def check_task(problem: Problem, operator: type[Operator], baseline: str) -> None:

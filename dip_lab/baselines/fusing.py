@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dip_lab.baselines.arrays import SUITED
+from dip_lab.baselines.arrays import check_task
 from dip_lab.checks import integer
 from dip_lab.problem import Problem
 from dip_lab.tasks.fusion import Sources
@@ -78,8 +78,6 @@ def _smooth(image: np.ndarray, taps: np.ndarray) -> np.ndarray:
 
 
 def _sources(problem: Problem, baseline: str) -> Tensor:
-    """The observation of a fusion, (1, S, H, W)."""
-    if not isinstance(problem.operator, Sources):
-        other = next((name for kind, (_, name) in SUITED.items() if isinstance(problem.operator, kind)), "tv")
-        raise ValueError(f"baseline={baseline} works for task=fusion only: try baseline={other}")
+    """The lumas (1, S, H, W)."""
+    check_task(problem, Sources, baseline)
     return problem.observation
