@@ -23,7 +23,7 @@ from dip_lab.callbacks.snapshots import Snapshots
 from dip_lab.callbacks.stopping import Stopping
 from dip_lab.checks import integer, number, one_of
 from dip_lab.generator import Generator
-from dip_lab.images import Picture, poster
+from dip_lab.images import Picture, poster, stacked
 from dip_lab.instantiate import instantiate
 from dip_lab.latents.compatible import check_latent
 from dip_lab.latents.image import ImageLatent
@@ -124,9 +124,7 @@ def by_parts(cfg: DictConfig, choices: Mapping[str, str], folder: Path | None, p
         members = []
         for index in range(len(parts)):
             member = (job_of(index) if index else first)([])
-            members.append(member)
-            if folder:
-                store(folder / "parts" / f"{index:04d}", member)
+            members.append(store(folder / "parts" / f"{index:04d}", member) if folder else member)
             log.info("part %d of %d: %s", index + 1, len(parts), member.summary["stop_reason"])
             if not member.is_done:
                 break
@@ -158,8 +156,8 @@ def by_baseline(cfg: DictConfig, choices: Mapping[str, str],
     """What a method without a network makes of the observation, as `prepare` would give it; there are no curves."""
     started = time.perf_counter()
     baseline = instantiate(cfg.baseline)
-    frames = (problem.part(slice(t, t + 1)) for t in range(len(problem.observation)))
-    image = torch.cat([baseline(frame) for frame in frames])
+    count = len(problem.observation)
+    image = stacked((baseline(problem.part(slice(t, t + 1))) for t in range(count)), count)
     seconds = time.perf_counter() - started
     restoration = conclude_baseline(cfg, choices, problem, image, seconds, History(COLUMNS, None))
     return lambda loggers: restoration

@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,6 +69,18 @@ def frames_buffer(frames: int, channels: int, height: int, width: int) -> torch.
     with tempfile.NamedTemporaryFile(prefix="dip_lab_") as file:  # its name goes at once, the tensor keeps its content
         file.truncate(4 * count)
         return torch.from_file(file.name, shared=True, size=count).reshape(shape)
+
+
+def stacked(frames: Iterable[torch.Tensor], count: int) -> torch.Tensor:
+    """The (N, C, H, W) of `count` pictures (1, C, H, W), in a `frames_buffer`; a single one as it is."""
+    whole = None
+    for index, frame in enumerate(frames):
+        if count == 1:
+            return frame
+        if whole is None:
+            whole = frames_buffer(count, *frame.shape[1:])
+        whole[index] = frame[0]
+    return whole
 
 
 class PictureError(ValueError):

@@ -3,14 +3,14 @@
 import copy
 import hashlib
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from dip_lab.data.registry import located
-from dip_lab.images import Picture, frames_buffer, read_picture
+from dip_lab.images import Picture, read_picture, stacked
 from dip_lab.instantiate import instantiate
 from dip_lab.randomness import seed_of
 from dip_lab.tasks.denoise import Identity
@@ -103,7 +103,9 @@ class Problem(nn.Module):
     @torch.no_grad()
     def observed(self) -> Tensor:
         """The observation at the restoration's size: what a person sees before the restoration."""
-        return self.operator.observed(self.observation)
+        frames = (self.operator.of_frames(slice(t, t + 1)).observed(self.observation[t : t + 1])
+                  for t in range(len(self.observation)))
+        return stacked(frames, len(self.observation))
 
     @torch.no_grad()
     def guide(self) -> Tensor:
@@ -165,24 +167,19 @@ def build_problem(task: DictConfig, picture: Picture, seed: int) -> Problem:
     elif len(target) == 1:
         observation = noise(observe(target, operator), seed)
     else:
-        observation = _each_frame(target, operator, observe, noise, seed)
+        observation = stacked(_each_frame(target, operator, observe, noise, seed), len(target))
     if target is not None and operator.known is not None:
         observation *= operator.known  # what was not measured has no noise
     return Problem(observation, operator, instantiate(task.misfit), instantiate(task.evaluation), target,
                    task.answer, picture.name, noise)
 
 
-def _each_frame(target: Tensor, operator: Operator, observe, noise, seed: int) -> Tensor:
+def _each_frame(target: Tensor, operator: Operator, observe, noise, seed: int) -> Iterator[Tensor]:
     """The observations of a clip's frames."""
-    observation = None
     for t in range(len(target)):
         operator.frames = slice(t, t + 1)
-        frame = noise(observe(target[t : t + 1], operator), seed_of(seed, "frame", t))
-        if observation is None:
-            observation = frames_buffer(len(target), *frame.shape[1:])
-        observation[t] = frame[0]
+        yield noise(observe(target[t : t + 1], operator), seed_of(seed, "frame", t))
     operator.frames = ALL
-    return observation
 
 
 def ready_observation(path: str, picture: Picture, operator: nn.Module) -> Tensor:

@@ -79,8 +79,9 @@ def test_callbacks_name_their_key(build, key, value):
 
 
 def config(**values):
-    keys = {"iterations": 1, "log_every": 1, "log_every_image": 1, "seed": -1, "precision": "float32"}
-    groups = {"trainer": {"devices": 1}, "optimizer": {"lr": 0.1}, "average": {"seeds": 1}, **values}
+    keys = {"iterations": 1, "log_every": 1, "log_every_image": 1, "seed": -1, "precision": "float32", "tile": None}
+    groups = {"trainer": {"devices": 1}, "tiling": {"overlap": 64, "network": "each"}, "optimizer": {"lr": 0.1},
+              "average": {"seeds": 1}, **values}
     groups["optimizer"] = {"clip": None, **groups["optimizer"]}
     return OmegaConf.create({**keys, **groups})
 

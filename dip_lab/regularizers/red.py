@@ -48,9 +48,10 @@ class RED(Regularizer):
         self._result: Future | None = None
 
     def setup(self, problem: Any, seed: int) -> None:
-        if len(problem.observation) > 1:
+        observed = problem.observed()
+        if len(observed) > 1:
             raise ValueError("regularizer=red works for single pictures only: use video=per_frame")
-        self.v = problem.observed().float().clone().clamp_(0, 1)
+        self.v = observed.float().clone().clamp_(0, 1)
         self.u, self.denoised = torch.zeros_like(self.v), self.v.clone()
         self.pending, self._result = self.v.cpu().clone(), None
 

@@ -4,6 +4,7 @@ import io
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -23,14 +24,14 @@ IMAGE = "image.npy"  # of a part, as it was computed: blending must not wait for
 OF_A_PART = ("psnr", "chosen_iteration", "iterations", "seconds", "status")
 
 
-def store(place: Path, member: Restoration) -> None:
-    """Keep a part's image and summary; the summary last."""
-    if read_result(place) == member.summary:
-        return
-    buffer = io.BytesIO()
-    np.save(buffer, member.image.numpy())
-    write_atomic(place / IMAGE, buffer.getvalue())
-    write_json(place / RESULT, member.summary)
+def store(place: Path, member: Restoration) -> Restoration:
+    """Keep a part's image and summary, the summary last; what is returned has its image in the file, not in memory."""
+    if read_result(place) != member.summary:
+        buffer = io.BytesIO()
+        np.save(buffer, member.image.numpy())
+        write_atomic(place / IMAGE, buffer.getvalue())
+        write_json(place / RESULT, member.summary)
+    return replace(member, image=_mapped(place), pictures={})
 
 
 def stored(place: Path, problem: Problem) -> Restoration | None:
@@ -39,7 +40,7 @@ def stored(place: Path, problem: Problem) -> Restoration | None:
     if not summary or summary["status"] != "done" or summary["observation"] != problem.digest():
         return None
     try:
-        image = torch.from_numpy(np.load(place / IMAGE))
+        image = _mapped(place)
     except (OSError, ValueError, EOFError) as error:
         log.warning("%s cannot be read (%s): fitting this part again", place / IMAGE, error)
         return None
@@ -90,6 +91,11 @@ def _mean_rows(histories: Sequence[Sequence[dict[str, float]]]) -> list[dict[str
                 key: (math.fsum if key == "seconds" else fmean)(row[key] for row in rows)
                 for key in rows[0] if key != "iteration"})
     return means
+
+
+def _mapped(place: Path) -> Tensor:
+    """A part's image, read from its file where it is looked at."""
+    return torch.from_numpy(np.load(place / IMAGE, mmap_mode="c"))
 
 
 def _history_of(place: Path) -> History:

@@ -151,7 +151,8 @@ def test_other_numbers_are_refused(law, key, value):
         law("all", value)
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(path for path in CONFIGS.glob("*.yaml") if "over:" in path.read_text()),
+                         ids=lambda path: path.stem)
 def test_every_yaml(path):
     misfit = instantiate(OmegaConf.load(path))
     assert isinstance(misfit, Misfit) and misfit.over == "all"
