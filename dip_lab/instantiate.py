@@ -1,6 +1,7 @@
 """The one place where a config becomes objects."""
 
 import difflib
+import importlib.util
 import inspect
 import os
 import pydoc
@@ -59,6 +60,9 @@ def _check(node: Any, allowed: tuple[str, ...], extra: set[str]) -> None:
         located = pydoc.locate(target)  # hydra.utils.get_object logs five lines before it raises
     except pydoc.ErrorDuringImport as error:
         raise ValueError(f"_target_ {target} cannot be imported: {' '.join(str(error).split())}") from error
+    package = target.partition(".")[0]
+    if located is None and importlib.util.find_spec(package) is None:
+        raise ValueError(f"_target_ {target}: there is no package {package} here: pip install {package}")
     if not callable(located):
         raise ValueError(f"_target_ {target} cannot be imported: there is no such class or function")
     try:

@@ -104,6 +104,13 @@ def command(tmp_path, monkeypatch, capsys, one_thread):
 
 
 @pytest.fixture
+def without_plots(monkeypatch):
+    """Curves and panel are slow to draw, and tested elsewhere."""
+    for plot in ("curves", "panel"):
+        monkeypatch.setattr(Restoration, plot, lambda self: b"")
+
+
+@pytest.fixture
 def script_of(monkeypatch):
     """`script_of("table")`: scripts/table.py as a module; what it adds to the search path is forgotten."""
     monkeypatch.setattr(sys, "path", list(sys.path))

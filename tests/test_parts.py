@@ -4,6 +4,8 @@ import torch
 from dip_lab.images import Picture
 from dip_lab.parts import blended, parts_of, windows
 
+pytestmark = pytest.mark.usefixtures("without_plots")
+
 
 @pytest.mark.parametrize("length, size, overlap, unit", [
     (100, 32, 8, 1), (101, 32, 8, 4), (7, 3, 1, 1), (33, 32, 16, 1), (40, 13, 2, 4), (2048, 512, 64, 1),

@@ -52,6 +52,10 @@ class Blur(Operator):
         """The observation, clamped: its noise need not be."""
         return observation.clamp(0, 1)
 
+    def given(self, pixels: Tensor) -> Tensor:
+        """The picture: it is blurred already."""
+        return pixels
+
     def window(self, rows: slice, columns: slice) -> tuple[Operator, slice, slice]:
         """Itself: within the kernel's reach of its edge a window sees its own border, not its neighbours."""
         return self, rows, columns

@@ -183,3 +183,8 @@ def test_the_shown_observation_is_in_range():
     operator = Blur(Box(size=3), "zero")
     operator.prepare(Picture("x", torch.rand(1, 1, 8, 8)), seed=0)
     assert operator.observed(torch.tensor([[[[-0.1, 1.1]]]])).tolist() == [[[[0, 1]]]]
+
+
+def test_a_given_picture_is_blurred_already():
+    pixels = torch.rand(1, 3, 17, 23, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(Blur(Gaussian(size=5, sigma=1.0), "replicate").given(pixels), pixels)

@@ -10,7 +10,7 @@ from dip_lab.images import Picture
 from dip_lab.problem import build_problem
 from dip_lab.video.mode import Mode
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "without_plots")
 TINY = ("net.width=4", "net.depth=2", "precision=float32", "logger=none")
 
 
