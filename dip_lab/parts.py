@@ -26,21 +26,30 @@ class Part:
 
 
 def windows(length: int, size: int | None, overlap: int, unit: int = 1) -> list[slice]:
-    """Windows of at most about `size` that cover `length`, evenly spread, neighbours sharing `overlap` at least.
+    """Windows of at most `size` that cover `length`, evenly spread; neighbours share at least `overlap`.
 
-    They start at multiples of `unit`, and are all of one size where the length is a multiple of it.
+    They start at multiples of `unit`. All have the same size, a multiple of `unit`, but the last one, which is longer by
+    what the length lacks to a multiple of `unit`.
 
     >>> windows(10, 4, 1)
     [slice(0, 4, None), slice(3, 7, None), slice(6, 10, None)]
     >>> windows(10, None, 1)
     [slice(0, 10, None)]
+
+    Raises:
+        ValueError: windows of this size that start at multiples of `unit` cannot share `overlap`.
     """
     if size is None or length <= size:
         return [slice(0, length)]
-    size -= size % unit
-    count = math.ceil((length - overlap) / (size - overlap))
-    starts = [(length - size) * i // (count - 1) // unit * unit for i in range(count)]
-    return [slice(start, start + size) for start in starts[:-1]] + [slice(starts[-1], length)]
+    whole = size - size % unit
+    step = (whole - overlap) // unit  # the largest, in units
+    if step < 1:
+        raise ValueError(f"tile={size}: tiles of this task start at multiples of {unit} px, so an overlap of {overlap} px "
+                         f"needs tile={-(-(overlap + unit) // unit) * unit} or more")
+    span = (length - whole) // unit  # from the first start to the last, in units
+    count = math.ceil(span / step)
+    starts = [span * i // count * unit for i in range(count + 1)] if count else [0]
+    return [slice(start, start + whole) for start in starts[:-1]] + [slice(starts[-1], length)]
 
 
 def parts_of(shape: tuple[int, int, int, int], chunk: int, chunk_overlap: int, tile: int | None, overlap: int,

@@ -35,9 +35,6 @@ BASELINE_KEYS = ("data", "task", "seed", "baseline")
 NOT_OF_THE_PICTURE = {"name": None, "folders": None, "root": None}  # where it was found, and what it is called there
 
 WEIGHTS = Path("checkpoints", "weights.pt")  # in a run's folder: the network as its last iteration left it
-# Keys that name a file, or a folder with this file in it: its content counts, neither its place nor its name.
-BY_CONTENT = {"path": Path(), "paths": Path(), "observation": Path(), "guide": Path(), "tables": Path(),
-              "init_from": WEIGHTS}
 
 
 def one_line(error: BaseException) -> str:
@@ -97,7 +94,8 @@ def _finite(value: Any) -> Any:
 def config_hash(cfg: DictConfig) -> str:
     """Eight hexadecimal digits of the resolved experiment: the same experiment has the same folder anywhere.
 
-    A file named by a key of `BY_CONTENT` counts by its content; so does the picture `name` of a folder or a data set.
+    A file, whatever key names it, counts by its content and not by its name or place; so does the picture `name` of a
+    folder or a data set, and the run whose weights are the start.
     """
     counted = _by_content(experiment_of(cfg), cfg.data.get("root"))
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:8]
@@ -120,12 +118,14 @@ def _by_content(value: Any, root: str | None, key: str = "") -> Any:
         return content if picture is None else {**content, "path": digest(picture, root), **NOT_OF_THE_PICTURE}
     if isinstance(value, list):
         return [_by_content(item, root, key) for item in value]
-    if key in BY_CONTENT and value is not None:
-        path = Path(os.path.expanduser(str(value)), BY_CONTENT[key])
-        if path.is_dir():  # the frames of a clip
-            return [digest(str(file)) for file in sorted(path.iterdir()) if file.is_file()]
-        return digest(str(path), root) or str(Path(os.path.expanduser(str(value))).absolute())
-    return value
+    if not isinstance(value, str) or key == "_target_":
+        return value
+    folder = Path(os.path.expanduser(value))
+    if (folder / WEIGHTS).is_file():  # of a run
+        return digest(str(folder / WEIGHTS))
+    if key == "path" and folder.is_dir():  # the frames of a clip
+        return [digest(str(file)) for file in sorted(folder.iterdir()) if file.is_file()]
+    return digest(value, root) or value
 
 
 def _picture_of(source: dict[str, Any]) -> str | None:

@@ -95,7 +95,9 @@ def has_fast_bf16(device_type: str) -> bool:
     """Whether the hardware multiplies bfloat16 matrices itself (else they are emulated, slower than float32)."""
     if device_type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device_type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    # The capability is what torch uses: the variable ATEN_CPU_CAPABILITY may lower it below what the processor has.
+    capable = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return device_type == "cpu" and capable and torch.cpu._is_avx512_bf16_supported()
 
 
 def autocast_dtype(precision: str, device_type: str) -> torch.dtype | None:

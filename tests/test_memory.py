@@ -47,8 +47,8 @@ def test_the_network_is_left_as_it_was():
 
 
 def test_too_little_memory_is_refused_with_a_remedy(monkeypatch):
-    monkeypatch.setattr(memory, "bytes_free", lambda device: 64 * 2**20)
-    cfg = compose(["net.width=32", "iterations=1", "logger=none"])
+    monkeypatch.setattr(memory, "bytes_free", lambda device: 128 * 2**20)
+    cfg = compose(["net.width=32", "iterations=1", "logger=none", "precision=float32"])
     with pytest.raises(ValueError, match=r"^640 x 600 px need about [\d.]+ GiB of memory with this network, 0.1 are "
                                          r"free: try tile=\d+ \(about [\d.]+ GiB\), or a smaller data.size"):
         fit(cfg, cfg.hydra.runtime.choices, None, Picture("x", torch.rand(1, 3, 600, 640)))

@@ -8,6 +8,7 @@ from dip_lab.experiment import build_generator, build_module, option
 from dip_lab.instantiate import instantiate
 from dip_lab.module import Iterations
 from dip_lab.problem import build_problem
+from dip_lab.speed import has_fast_bf16
 
 
 class Losses(pl.Callback):
@@ -97,7 +98,7 @@ def test_lbfgs_steps_with_its_closure(fit_tiny):
     assert seen.losses[-1] < seen.losses[0]
 
 
-@pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="this CPU emulates bfloat16")
+@pytest.mark.skipif(not has_fast_bf16("cpu"), reason="this CPU emulates bfloat16")
 def test_bfloat16_agrees_with_float32(fit_tiny):
     scores = {}
     for precision in ("bf16", "float32"):

@@ -7,17 +7,41 @@ from dip_lab.parts import blended, parts_of, windows
 pytestmark = pytest.mark.usefixtures("without_plots")
 
 
-@pytest.mark.parametrize("length, size, overlap, unit", [
-    (100, 32, 8, 1), (101, 32, 8, 4), (7, 3, 1, 1), (33, 32, 16, 1), (40, 13, 2, 4), (2048, 512, 64, 1),
-])
-def test_windows_cover_and_overlap(length, size, overlap, unit):
+@pytest.mark.parametrize("unit", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("length", [7, 33, 40, 61, 100, 2048])
+@pytest.mark.parametrize("size, overlap", [(40, 19), (32, 8), (13, 2), (48, 16), (512, 64), (9, 0)])
+def test_windows_cover_and_overlap_for_every_unit(length, size, overlap, unit):
+    whole = size // unit * unit
+    if length > size and whole - overlap < unit:
+        with pytest.raises(ValueError, match=rf"^tile={size}: tiles of this task start at multiples of {unit} px"):
+            windows(length, size, overlap, unit)
+        return
     found = windows(length, size, overlap, unit)
-    assert found[0].start == 0 and found[-1].stop == length
-    assert all(window.start % unit == 0 and window.stop - window.start <= size + unit for window in found)
-    reach = overlap - 2 * (unit - 1)
-    assert all(a.stop - b.start >= reach for a, b in zip(found, found[1:], strict=False))
-    if length % unit == 0 and unit == 1:
-        assert len({window.stop - window.start for window in found}) == 1
+    assert set().union(*(range(window.start, window.stop) for window in found)) == set(range(length))
+    assert len({window.start for window in found}) == len(found)
+    assert all(a.stop - b.start >= overlap for a, b in zip(found, found[1:], strict=False))
+    if length > size:
+        assert all(window.start % unit == 0 for window in found)
+        assert {window.stop - window.start for window in found[:-1]} <= {whole}
+        assert whole <= found[-1].stop - found[-1].start < whole + unit
+
+
+def test_the_remedy_is_the_smallest_tile_that_works():
+    with pytest.raises(ValueError, match="needs tile=48 or more$"):
+        windows(100, 40, 19, 16)
+    assert len(windows(100, 48, 19, 16)) > 1
+    with pytest.raises(ValueError, match="needs tile=16 or more$"):  # JPEG's blocks
+        windows(100, 8, 0, 16)
+
+
+@pytest.mark.parametrize("unit", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("overlap", [0, 5, 19])
+def test_a_constant_stays_constant(unit, overlap):
+    shape = 1, 1, 100, 75
+    parts = parts_of(shape, 1, 0, 40 if overlap < 19 or unit < 16 else 48, overlap, unit)
+    images = [torch.full((1, 1, *(part.stop - part.start for part in each.window)), 0.5) for each in parts]
+    assert len(parts) > 4
+    torch.testing.assert_close(blended(parts, images, shape), torch.full(shape, 0.5))
 
 
 def test_one_window_where_it_fits():

@@ -17,6 +17,9 @@ from dip_lab.images import Picture
 from dip_lab.tasks import fusion_metrics
 from dip_lab.tasks.operators import Operator
 
+# A variance below this counts as flat. A standard deviation of a thousandth is less than one step of 8 bits; the rounding
+# errors of a variance computed in float32 are smaller still, so they do not decide which source of a flat area weighs more.
+FLAT = 1e-6
 SSIM_SIGMA, C1, C2 = 1.5, 0.01**2, 0.03**2  # Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861
 
 
@@ -139,8 +142,11 @@ def smoothed(pixels: Tensor, sigma: float) -> Tensor:
 
 
 def only_largest(values: Tensor) -> Tensor:
-    """1 for the source with the largest value of a pixel and 0 for the others; equal ones share."""
-    largest = (values == values.amax(1, keepdim=True)).to(values)
+    """1 for the source with the largest value of a pixel and 0 for the others; equal ones share.
+
+    Values of at least 0 that differ by rounding alone (less than a hundred-thousandth) count as equal.
+    """
+    largest = (values >= (1 - 1e-5) * values.amax(1, keepdim=True)).to(values)
     return largest / largest.sum(1, keepdim=True)
 
 
@@ -194,7 +200,7 @@ class Contrasted:
     def __call__(self, sources: Tensor) -> Tensor:
         """Weights, as of `Equal`."""
         variance = smoothed(sources.square(), self.sigma) - smoothed(sources, self.sigma).square()
-        strength = (variance.clamp_min(0) + 1e-6) ** (self.power / 2)  # a thousandth: below a step of 8 bits
+        strength = variance.clamp_min(FLAT) ** (self.power / 2)
         return strength / strength.sum(1, keepdim=True)
 
 

@@ -381,6 +381,16 @@ def test_a_ready_observation_counts_by_its_content(web, cell_hash, tmp_path):
     assert before not in (cell_hash(*house), cell_hash(*house, f"task.observation={other}"))
 
 
+def test_a_file_counts_by_its_content_whatever_key_names_it(cell_hash, tmp_path):
+    weights = save(tmp_path / "w.txt", b"1 2 3")
+    custom = ("task=custom", f"task.operator.module={{_target_:mylab.Measure,weights:'{weights}',more:['{weights}']}}")
+    before = cell_hash(*custom)
+    save(tmp_path / "w.txt", b"1 2 4")
+    after = cell_hash(*custom)
+    moved = save(tmp_path / "elsewhere" / "v.txt", b"1 2 4")
+    assert before != after == cell_hash(*(each.replace(str(weights), str(moved)) for each in custom))
+
+
 def test_a_registered_observation_is_downloaded(web):
     picture = Collection(["denoise9"], "House", None, 1, None).load()
     problem = build_problem(compose([f"task.observation={NOISY}"]).task, picture, 0)
