@@ -10,13 +10,14 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from dip_lab import runs
 from dip_lab.callbacks.live import LiveCurve, in_notebook
-from dip_lab.cli import explain
-from dip_lab.compose import compose
-from dip_lab.experiment import fit
-from dip_lab.images import as_picture
+from dip_lab.compose import cell_at, compose
+from dip_lab.data.images import as_images
+from dip_lab.experiment import run
+from dip_lab.mistakes import explain
 from dip_lab.results.restoration import Restoration
+from dip_lab.runs.claims import claim
+from dip_lab.runs.identity import Cell
 
 __all__ = ["Restoration", "restore"]
 
@@ -27,13 +28,13 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_narrow", overr
 
     Args:
         picture: NumPy array `(H, W)` or `(H, W, C)` (uint8, uint16, or floats in [0, 1]), PIL image, torch tensor
-            `(C, H, W)` in [0, 1], or a path; None: what `data=...` among the overrides says, such as a clip or the
-            sources of a fusion. It is degraded as the task says, and then is the target; with
+            `(C, H, W)` in [0, 1], or a path; None: what `data=...` among the overrides names, such as a clip or the
+            sources of a fusion. The task degrades it, and it is then the target; with
             `task.given=true` (or `task/noise=none` for denoise) it is the observation itself.
         task: an option of `configs/task`.
         net: an option of `configs/net`.
         overrides: Hydra overrides, such as `["iterations=500", "task.sigma=50", "stopping=fixed"]`.
-        folder: where to write the files of a run, and to continue an unfinished one; nothing is written without it.
+        folder: where the files of a run are written, and an unfinished run is continued; None: nothing is written.
 
     Raises:
         ValueError: the picture, an override or a value cannot work.
@@ -49,23 +50,21 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_narrow", overr
         raise ValueError(explain(error, arguments)) from None
     if folder is None and cfg.logger:
         raise ValueError(f"logger={cfg.hydra.runtime.choices.logger}: a tracker writes files, give restore a folder")
-    picture, live = None if picture is None else as_picture(picture), [LiveCurve()] if in_notebook() else []
-    with _hydra_config(cfg, folder) as choices:
-        if picture is not None:
-            choices["data"] = "picture"
+    images, live = None if picture is None else as_images(picture), [LiveCurve()] if in_notebook() else []
+    folder = None if folder is None else Path(folder)
+    with _hydra_config(cfg, folder, {} if images is None else {"data": "picture"}) as cell:
         if folder is None:
-            return fit(cfg, choices, None, picture, live)
-        folder = Path(folder)
+            return run(cfg, cell, images, live)
         folder.mkdir(parents=True, exist_ok=True)
-        with runs.claim(folder):
-            return fit(cfg, choices, folder, picture, live)
+        with claim(folder):
+            return run(cfg, cell, images, live)
 
 
 @contextlib.contextmanager
-def _hydra_config(cfg: DictConfig, folder: str | Path | None) -> Iterator[dict[str, str]]:
-    """Give the `${hydra:...}` of a config what the command line gives them, and take them out of the config.
+def _hydra_config(cfg: DictConfig, folder: Path | None, chosen: dict[str, str]) -> Iterator[Cell]:
+    """Let the `${hydra:...}` of a config mean what they mean on the command line; remove its node `hydra`.
 
-    Yields the chosen option of each group.
+    Yields the cell; `chosen` replaces the options of some groups.
     """
     instance = HydraConfig.instance()
     before = instance.cfg
@@ -75,6 +74,6 @@ def _hydra_config(cfg: DictConfig, folder: str | Path | None) -> Iterator[dict[s
     with open_dict(cfg):
         del cfg["hydra"]
     try:
-        yield dict(instance.cfg.hydra.runtime.choices)
+        yield cell_at(cfg, instance.cfg.hydra, folder, **chosen)
     finally:
         instance.cfg = before

@@ -1,12 +1,12 @@
-"""What can be chosen, read from the YAML files themselves: `--help` and the README's table are made of it. No torch."""
+"""The options, read from the YAML files themselves; `--help` and docs/networks.md are made from them. No torch."""
 
 import re
 import textwrap
 from pathlib import Path
 
 # The folders of configs/, in the order in which `--help` lists them.
-GROUPS = ("data", "task", "video", "latent", "net", "optimizer", "stopping", "average", "regularizer", "baseline",
-          "callbacks", "trainer", "logger", "experiment", "hydra")
+GROUPS = ("data", "task", "video", "splits", "latent", "net", "generator", "optimizer", "descent", "stopping",
+          "average", "regularizer", "baseline", "callbacks", "trainer", "logger", "experiment", "hydra")
 USAGE = """\
 dip_lab fits an untrained network to one degraded picture and restores it.
 
@@ -55,7 +55,7 @@ def help_text() -> str:
 
 
 def generators_table() -> str:
-    """The README's table of networks, as Markdown."""
+    """The table of networks in docs/networks.md, as Markdown."""
     lines = ["| `net=` | what it is | paper | its latent |", "| --- | --- | --- | --- |"]
     for name, comments in options("net").items():
         what, papers, *_ = [*comments, "", ""]

@@ -1,4 +1,4 @@
-"""The checks of YAML and command-line values; each error is one line, `key=value: remedy`."""
+"""The checks of values from YAML and the command line; each error is one line, `key=value: remedy`. No torch."""
 
 import sys
 from collections.abc import Collection
@@ -8,12 +8,19 @@ from typing import Any
 LARGEST = sys.float_info.max
 
 
+def one_line(error: BaseException) -> str:
+    """What a person needs to know of an error, on one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def number(
     key: str, value: object, low: float, high: float = LARGEST, *, above: bool = False, below: bool = False
 ) -> float:
     """`value` as a float when it is a number with low <= value <= high.
 
-    The ends themselves are refused with `above` and `below`; NaN always, infinity unless `high` is infinite.
+    `above` and `below` refuse the ends themselves. NaN is always refused, infinity unless `high` is infinite.
 
     >>> number("average.decay", "abc", 0, 1, below=True)
     Traceback (most recent call last):
@@ -28,7 +35,7 @@ def number(
 
 
 def integer(key: str, value: object, low: int | None = None, high: int | None = None) -> int:
-    """`value` when it is a whole number in `low` .. `high`, None being no limit."""
+    """`value` when it is a whole number from `low` to `high`; None: no limit."""
     if not _is_a(value, Integral) or (low is not None and value < low) or (high is not None and value > high):
         span = "" if low is None else f" of at least {low}" if high is None else f" from {low} to {high}"
         raise _refusal(key, value, f"give a whole number{span}")
@@ -44,14 +51,14 @@ def one_of(key: str, value: Any, choices: Collection) -> Any:
 
 
 def flag(key: str, value: object) -> bool:
-    """`value` when it is true or false: "false" between quotes would count as true."""
+    """`value` when it is true or false: "false" in quotes would count as true."""
     if not isinstance(value, bool):
         raise _refusal(key, value, "choose true or false")
     return value
 
 
 def _is_a(value: object, kind: type) -> bool:
-    """isinstance, but True and False are no numbers."""
+    """isinstance, but True and False are not numbers."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 

@@ -1,7 +1,9 @@
 """Overrides -> config, as the command line composes it; for the Python API, scripts and tests. No torch."""
 
-import re
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -10,24 +12,26 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from dip_lab import runs
 from dip_lab.catalogue import config_folder
+from dip_lab.runs.identity import Cell, cell_of
+from dip_lab.spelling import expand_shadow
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
-    """What `python run.py` would run with these overrides; the node `hydra` included, which knows the choices."""
-    runs.register_resolvers()
+    """The config that `python run.py` would run with these overrides, with the node `hydra`, which knows the choices.
+    """
+    register_resolvers()
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         return hydra.compose("run", expand_shadow(overrides), return_hydra_config=True)
 
 
 def cells_of(experiment: Sequence[str]) -> list[DictConfig]:
-    """The configs that `python run.py` with these overrides would run one after the other, nodes `hydra` included.
+    """The configs that `python run.py` with these overrides would run one after the other, with their nodes `hydra`.
 
     The values that an experiment's own `hydra.sweeper.params` gives, and those with commas, are swept.
     """
-    runs.register_resolvers()
+    register_resolvers()
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         chosen = [argument for argument in experiment if argument.startswith("experiment=")]
@@ -47,22 +51,37 @@ def combinations(loader: ConfigLoader, params: Mapping[str, str], arguments: Seq
     return BasicSweeper.split_arguments(swept, max_batch_size=None)[0]
 
 
-def expand_shadow(arguments: Sequence[str]) -> list[str]:
-    """`stopping.shadow=[emv,oracle]` as Hydra spells it: each name is an option of stopping, put at its own key.
+def cell_at(cfg: DictConfig, hydra_node: DictConfig, folder: Path | None, **chosen: str) -> Cell:
+    """The identity of a composed config.
 
-    >>> expand_shadow(["seed=1", "stopping.shadow=[emv]"])
-    ['seed=1', '+stopping@stopping.shadow.emv=emv']
+    Args:
+        cfg: with or without its node `hydra`.
+        hydra_node: that node, which knows the chosen options and the overrides.
+        folder: where the cell's files go; None: nothing is written.
+        chosen: options to show instead of those of the config.
     """
-    expanded = []
-    for argument in arguments:
-        names = re.fullmatch(r"stopping\.shadow=\[([\w, ]*)\]", argument)
-        if names:
-            expanded += [f"+stopping@stopping.shadow.{name}={name}" for name in re.findall(r"\w+", names[1])]
-        else:
-            expanded.append(argument)
-    return expanded
+    choices = {**hydra_node.runtime.choices, **chosen}
+    return cell_of(resolved(cfg), choices, folder, list(hydra_node.overrides.task or ()))
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The experiment as plain values, without the nodes that only make sense while Hydra runs a job."""
+    values = {key: cfg[key] for key in cfg if key not in ("hydra", "logger", "name")}
+    return {key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+            for key, value in values.items()}
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
     """A copy without the node `hydra`: the experiment alone."""
     return OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+
+
+def register_resolvers() -> None:
+    """Teach OmegaConf `${cell:}`, the name of this run's folder, and `${either:${faithful},32,1}`."""
+    OmegaConf.register_new_resolver("either", lambda this, first, second: first if this else second, replace=True)
+    OmegaConf.register_new_resolver("cell", lambda *, _root_: cell_at(_root_, _root_.hydra, None).name, replace=True)
+
+
+def enter() -> None:
+    """Change to the folder where the command was typed, so that relative paths work in a worker of Ray."""
+    os.chdir(os.environ["DIP_LAB_CWD"])

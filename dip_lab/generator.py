@@ -8,41 +8,37 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dip_lab.checks import integer
-from dip_lab.speed import autocast_dtype
-from dip_lab.tasks.operators import ALL
+from dip_lab.frames import ALL
+from dip_lab.precision import autocast_dtype
 
 
 class Generator(nn.Module):
     """`f(z_t)`: an image of exactly the wanted size.
 
-    The latent is made at the next size that the network can halve as often as it wants to, and the output is cropped
-    from its centre, so any height and width works and no picture is cropped.
+    The latent is made at the next size that the network can halve as often as it needs to, and the output is cropped
+    to its centre, so any height and width works and no picture is cropped.
 
     Args:
-        net: network with `stride` and `min_size`: the sides of the images it makes are a multiple of the one, and at
-            least the other. One that enlarges says in `upscale` how many times smaller its latent is.
+        net: network with `stride` and `min_size`: the sides of the images it makes are multiples of `stride`, and at
+            least `min_size`. A network that enlarges says in `upscale` how many times smaller its latent is.
         latent: latent with `prepare(height, width, seed)`.
         size: (height, width) of the image.
-        precision: auto, bf16 or float32: arithmetic inside the network; the image is float32 always.
-        coarse_to_fine: `factor` and `iterations`: the first so many images are made at 1 / factor of the size, of every
-            factor-th value of the latent, and enlarged bilinearly; the weights go on from there.
-
-    Attributes:
-        frames: which frames of a clip the last call made; all, of a picture.
+        precision: auto, bf16 or float32: arithmetic inside the network; the image is always float32.
+        coarse_to_fine: `factor` and `iterations`: in the first `iterations`, images are made at 1 / factor of the
+            size, from every factor-th value of the latent, and enlarged bilinearly; the weights are kept after that.
 
     Raises:
         ValueError: `coarse_to_fine` is out of its range, or the latent is small already.
     """
 
-    frames = ALL
-
     def __init__(self, net: nn.Module, latent: nn.Module, size: tuple[int, int], precision: str, seed: int,
                  coarse_to_fine: Mapping[str, int]):
         super().__init__()
-        self.factor = integer("coarse_to_fine.factor", coarse_to_fine["factor"], 1)
-        self.coarse_iterations = integer("coarse_to_fine.iterations", coarse_to_fine["iterations"], 0)
+        self.factor = integer("generator.coarse_to_fine.factor", coarse_to_fine["factor"], 1)
+        self.coarse_iterations = integer("generator.coarse_to_fine.iterations", coarse_to_fine["iterations"], 0)
         if self.factor > 1 and latent.kind == "coarse":
-            raise ValueError(f"coarse_to_fine.factor={self.factor}: this network's latent is small already: leave it 1")
+            raise ValueError(f"generator.coarse_to_fine.factor={self.factor}: this network's latent is small already: "
+                             "leave it 1")
         self.net = net
         self.latent = latent
         self.size = size
@@ -56,12 +52,20 @@ class Generator(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, iteration: int | None = None) -> Tensor:
-        """The image of one iteration, `(1, C, H, W)` float32 in [0, 1]; None: of the latent without jitter."""
-        z = self._input(iteration)
+        """The image of one iteration, `(1, C, H, W)` float32 in [0, 1]; None: the image of the latent without jitter.
+        """
+        return self._made(iteration, ALL)
+
+    def _made(self, iteration: int | None, frames: slice) -> Tensor:
+        z = self._input(iteration, frames)
         if self.factor == 1 or iteration is None or iteration > self.coarse_iterations:
             return self._image_of(z)
         small = z[..., :: self.factor, :: self.factor].contiguous(memory_format=torch.channels_last)
         return self._image_of(small)
+
+    def frames_of(self, iteration: int) -> slice:
+        """Which images of a stack an iteration makes. For a single picture: all."""
+        return ALL
 
     def _image_of(self, z: Tensor) -> Tensor:
         dtype = autocast_dtype(self.precision, z.device.type)
@@ -73,12 +77,12 @@ class Generator(nn.Module):
         return self._crop(image)
 
     def whole(self, image: Tensor, iteration: int) -> Tensor:
-        """The step's output, detached: the image that an iteration made; of a clip, all its frames."""
+        """The step's output, detached: the image that an iteration made; for a clip, all its frames."""
         return image.detach()
 
     @torch.no_grad()
     def probed(self, change: Tensor) -> tuple[Tensor, Tensor]:
-        """The images of z without jitter and of z + `change` (of the image's size), with the fit left as it was."""
+        """The images of z without jitter and of z + `change` (of the image's size); the fit stays as it was."""
         moved = self.latent.z.clone()
         self._crop(moved).add_(change)
         before = [buffer.clone() for buffer in self.net.buffers()]  # batch norm's running averages
@@ -92,14 +96,14 @@ class Generator(nn.Module):
         return self.latent.penalty(image, self._crop)
 
     def after_step(self, image: Tensor, iteration: int) -> None:
-        """Show the latent the step's output, detached: some are updated by it."""
+        """Show the latent the step's output, detached: some latents are updated from it."""
         self.latent.after_step(image, iteration)
 
-    def _input(self, iteration: int | None) -> Tensor:
+    def _input(self, iteration: int | None, frames: slice) -> Tensor:
         return self.latent(iteration)
 
     def _merged(self, images: Tensor) -> Tensor:
-        """One image: a latent with several noisy copies makes as many."""
+        """The mean of the images: a latent with several noisy copies makes one image of each copy."""
         return images.mean(0, keepdim=True) if len(images) > 1 else images
 
     def _crop(self, padded: Tensor) -> Tensor:

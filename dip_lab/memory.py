@@ -1,4 +1,4 @@
-"""What a fit will take of the memory, known before it begins."""
+"""How much memory a fit will take, estimated before it begins."""
 
 import contextlib
 import itertools
@@ -10,23 +10,24 @@ import torch
 from torch import Tensor, nn
 
 from dip_lab.generator import Generator
+from dip_lab.precision import autocast_dtype
 from dip_lab.problem import Problem
-from dip_lab.speed import autocast_dtype
+from dip_lab.tasks.operators import windowed
 
 log = logging.getLogger(__name__)
-SMALL = 256 * 256  # px of all frames of a step: what is no larger fits anywhere, and is not looked at
-TILES = (2048, 1024, 512, 256, 128)  # px, proposed to whoever has too little memory
+SMALL = 256 * 256  # px of all frames of a step: a fit that is not larger fits anywhere and is not checked
+TILES = (2048, 1024, 512, 256, 128)  # px, proposed where memory is too small
 GIB = 2**30
 STATES = 4  # weight-sized: the weights, their gradient, Adam's two moments
-IMAGES = 12  # image-sized float32: target, observation, output, average, the kept ones of a rule and of the guard
-OVERHEAD = 1.5  # what a step takes beside what it keeps for its backward: measured on 10 of the networks
+IMAGES = 12  # image-sized float32: target, observation, output, average, those that a rule and the guard keep
+OVERHEAD = 1.5  # a step takes this times what it keeps for its backward pass: measured on 10 of the networks
 
 
 def check_memory(generator: Generator, problem: Problem, device: torch.device) -> None:
-    """Say what a large fit will take, and refuse one that does not fit.
+    """Log how much memory a large fit will take, and refuse one that does not fit.
 
     Raises:
-        ValueError: too little memory is free; with a size of tiles that fits, where tiles are possible.
+        ValueError: too little memory is free; the message names a size of tiles that fits, where tiles are possible.
     """
     frames, _, height, width = problem.image_shape
     batch = min(getattr(generator, "batch", 1), frames)
@@ -41,7 +42,7 @@ def check_memory(generator: Generator, problem: Problem, device: torch.device) -
     fitting = [tile for tile, size in of_tile.items() if size <= free / 2]
     remedy = "a smaller data.size, or a narrower net"
     with contextlib.suppress(ValueError):  # not every operator can be cut into tiles
-        problem.operator.window(slice(0, 8), slice(0, 8))
+        windowed(problem.operator, slice(0, 8), slice(0, 8))
         if fitting:
             remedy = f"tile={fitting[0]} (about {of_tile[fitting[0]] / GIB:.1f} GiB), or {remedy}"
     raise ValueError(f"{width} x {height} px need about {needed / GIB:.1f} GiB of memory with this network, "
@@ -51,7 +52,7 @@ def check_memory(generator: Generator, problem: Problem, device: torch.device) -
 def bytes_needed(generator: Generator, image_shape: tuple[int, int, int, int], device: torch.device) -> int:
     """About how many bytes one step holds: the network's activations, its weights' states, the images (N, C, H, W).
 
-    The network runs once on fake tensors, which have shapes and no content.
+    The network runs once on fake tensors, which have shapes but no content.
     """
     batch = min(getattr(generator, "batch", 1), image_shape[0])
     activations = _activations(generator, (batch, *generator.latent.z.shape[1:]), device.type)
@@ -61,7 +62,7 @@ def bytes_needed(generator: Generator, image_shape: tuple[int, int, int, int], d
 
 
 def bytes_free(device: torch.device) -> int | None:
-    """What this process may still take of a GPU, or of the machine's memory and its container's; None: unknown."""
+    """The bytes that this process may still take: of a GPU, or of the machine and its container; None: unknown."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     limits = []
@@ -79,13 +80,13 @@ def _available(path: Path) -> int:
 
 
 def _of_container(folder: Path) -> int:
-    """The limit less what is in use and cannot be dropped, such as the cache of files."""
+    """The limit less what is in use; the cache of files does not count, because it can be dropped."""
     used = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
     return int((folder / "memory.max").read_text()) - int(used["anon"])
 
 
 def _activations(generator: Generator, shape: tuple[int, ...], device_type: str) -> int:
-    """Bytes that autograd keeps for the backward pass of the network, of a latent (N, C, H, W)."""
+    """Bytes that autograd keeps for the network's backward pass, for a latent (N, C, H, W)."""
     from torch._subclasses.fake_tensor import FakeTensorMode  # as torch.compile does; torch exports no other name
 
     kept: dict[int, Tensor] = {}

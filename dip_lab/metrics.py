@@ -42,7 +42,7 @@ def ssim(image: Tensor, target: Tensor) -> Tensor:
     return similarity[..., radius:-radius, radius:-radius].mean()  # its own mean counts the padded border too
 
 
-def luma(image: Tensor) -> Tensor:
+def limited_luma(image: Tensor) -> Tensor:
     """Y of YCbCr, 16/255 to 235/255, of the first three channels; a grey picture is returned as is."""
     if image.shape[1] < 3:
         return image
@@ -63,7 +63,7 @@ def psnr_y(image: Tensor, target: Tensor, border: int) -> Tensor:
             f"try task.evaluation.border={max(0, (min(height, width) - 1) // 4)}"
         )
     inside = (..., slice(border, height - border), slice(border, width - border))
-    return psnr(luma(_clamped(image))[inside], luma(_clamped(target))[inside])
+    return psnr(limited_luma(_clamped(image))[inside], limited_luma(_clamped(target))[inside])
 
 
 def _clamped(image: Tensor) -> Tensor:

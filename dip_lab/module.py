@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from dip_lab.descent.weight_noise import WeightNoise
 from dip_lab.generator import Generator
-from dip_lab.optimizers.weight_noise import WeightNoise
 from dip_lab.problem import Problem
 from dip_lab.regularizers.regularizer import Regularizer
 
 
 class DeepImagePrior(pl.LightningModule):
-    """Minimise `misfit(A(f(z_t)), y) + regularizer(f(z_t))` over the weights of f, one jittered latent a step.
+    """Minimise `misfit(A(f(z_t)), y) + regularizer(f(z_t))` over the weights of f, with a jittered latent z_t per step.
 
-    A latent that is fitted too may add a penalty, a regulariser may explain a part of y that the image need not.
-    After each step `output` is the step's image `(N, C, H, W)`, all frames of a clip, `loss` its loss (both detached,
-    on the device), and `average` has seen the output. Stopping, logging and checkpoints are callbacks.
+    A latent that is itself fitted may add a penalty. A regulariser may explain a part of y, so that the image need not.
+    After each step `output` is the step's image `(N, C, H, W)` (for a clip, all its frames) and `loss` its loss, both
+    detached and on the device, and `average` has seen the output. Stopping, logging and checkpoints are callbacks.
     """
 
     def __init__(self, generator: Generator, problem: Problem, regularizer: Regularizer, average,
@@ -42,9 +42,8 @@ class DeepImagePrior(pl.LightningModule):
         self.iteration = iteration
 
     def training_step(self, iteration: int, batch_idx: int) -> Tensor:
-        image = self.generator(iteration)
-        self.problem.frames = self.generator.frames
-        loss = self.problem.misfit(image, self.regularizer.corruption()) + self.regularizer(image)
+        image, frames = self.generator(iteration), self.generator.frames_of(iteration)
+        loss = self.problem.misfit(image, frames, self.regularizer.corruption()) + self.regularizer(image, frames)
         loss = loss + self.generator.penalty(image)
         self.output, self.loss = self.generator.whole(image, iteration), loss.detach()
         return loss
@@ -68,12 +67,12 @@ class DeepImagePrior(pl.LightningModule):
             weights = {"params": list(self.generator.net.parameters())}
             optimizer = self.optimizer([weights, {"params": latent, "lr": self.generator.latent.lr}])
         for group in optimizer.param_groups:
-            group["initial_lr"] = group["lr"]  # the schedule's factor is of this one; the guard halves it
+            group["initial_lr"] = group["lr"]  # the schedule's factor applies to this one; the guard halves it
         return optimizer
 
 
 class Iterations:
-    """The training data of a fit that has none: the numbers start, start + 1, ... without end."""
+    """What Lightning gets as training data, which a fit has none of: the numbers start, start + 1, ... without end."""
 
     def __init__(self, start: int):
         self.start = start

@@ -3,20 +3,20 @@
 import copy
 import hashlib
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from dip_lab.data.images import Images, read_picture
 from dip_lab.data.registry import located
-from dip_lab.images import Picture, read_picture, stacked
-from dip_lab.instantiate import instantiate
+from dip_lab.frames import ALL, stacked
 from dip_lab.randomness import seed_of
-from dip_lab.tasks.denoise import Identity
-from dip_lab.tasks.noise import NoNoise
-from dip_lab.tasks.observations import ByOperator
-from dip_lab.tasks.operators import ALL, Operator
+from dip_lab.tasks.evaluation import Evaluation
+from dip_lab.tasks.operators import Operator, Stack, prepare, windowed
+from dip_lab.tasks.views import View
 
 
 class Problem(nn.Module):
@@ -24,44 +24,44 @@ class Problem(nn.Module):
 
     Attributes:
         observation: what was measured, `(N, c, h, w)` float32; N is 1, or the number of a clip's frames.
-        operator: image -> noiseless observation, an `nn.Module` with an adjoint.
+        operator: image -> noiseless observation, an `nn.Module`.
         target: the ground truth, `(N, C, H, W)` float32 in [0, 1], or None.
         image_shape: `(N, C, H, W)` of the restoration.
         answer: stem of the restored picture's file name, such as `dip_denoised`.
-        noise: the law that the noise of the observation was drawn from; None where nobody knows it.
+        noise: the law that the noise of the observation was drawn from; None where it is not known.
         counted: 1 where the misfit looks at the observation and 0 elsewhere, broadcastable to it; None: everywhere.
-        frames: those of the clip that `misfit` is given now; all, unless a fit takes them in batches.
     """
 
-    def __init__(self, observation: Tensor, operator: Operator, misfit: nn.Module, evaluation, target: Tensor | None,
-                 answer: str, name: str, noise=None):
+    def __init__(self, observation: Tensor, operator: Operator, misfit: nn.Module, evaluation: Evaluation, view: View,
+                 target: Tensor | None, answer: str, name: str, noise: Any = None):
         super().__init__()
         self.operator = operator
         self.measure = misfit
+        self.view = view
         self.noise = noise
         self.register_buffer("counted", operator.known, persistent=False)
         self.evaluation = evaluation
         self.answer = answer
         self.name = name
-        self.frames = ALL
         self.register_buffer("observation", observation, persistent=False)
         self.register_buffer("target", target, persistent=False)
         self.image_shape = (len(observation), *operator.image_shape(tuple(observation.shape[1:])))
 
-    def misfit(self, image: Tensor, corruption: Tensor | None = None) -> Tensor:
-        """Scalar data term between `A(image)` and the observation; `corruption` is what is added to A(image).
+    def misfit(self, image: Tensor, frames: slice = ALL, corruption: Tensor | None = None) -> Tensor:
+        """Scalar data term between `A(image)` and the observation.
 
-        `image` holds the `frames` of a clip, `corruption` is of all of them.
+        Args:
+            image: the images of `frames`.
+            frames: those of the clip, or of the stack of tiles, that `image` holds.
+            corruption: what is added to A(image), for all frames; None: nothing.
         """
-        self.operator.frames = self.frames
-        prediction = self.operator(image)
-        self.operator.frames = ALL
+        prediction = (self.operator if frames == ALL else self.operator.of_frames(frames))(image)
         if corruption is not None:
-            prediction = prediction + corruption[self.frames]
+            prediction = prediction + corruption[frames]
         counted = self.counted
         if counted is not None and len(counted) > 1:
-            counted = counted[self.frames]
-        return self.measure(prediction, self.observation[self.frames], counted)
+            counted = counted[frames]
+        return self.measure(prediction, self.observation[frames], counted)
 
     def hold_out(self, held: Tensor) -> None:
         """Leave the values of the observation where `held` (its shape, bool) is true out of the misfit."""
@@ -74,9 +74,9 @@ class Problem(nn.Module):
 
     @torch.no_grad()
     def scores(self, image: Tensor) -> dict[str, float]:
-        """PSNR, SSIM and the task's own figures of an image against the target; empty without a target.
+        """PSNR, SSIM and the task's own scores of an image against the target; empty without a target.
 
-        Of a clip: the means over its frames.
+        For a clip: the means over its frames.
         """
         rows = self.frame_scores(image)
         return {key: statistics.fmean(row[key] for row in rows) for key in rows[0]} if rows else {}
@@ -87,35 +87,33 @@ class Problem(nn.Module):
         if self.target is None:
             return []
         rows = []
-        for t in range(len(self.target)):
-            frame = slice(t, t + 1)
-            self.operator.frames = frame
-            scores = self.evaluation.scores(self.operator.shown(image[frame]), self.target[frame], self.operator)
+        for frame in self._frames():
+            shown, operator = self.view.shown(image[frame]), self.operator.of_frames(frame)
+            scores = self.evaluation.scores(shown, self.target[frame], operator)
             rows.append({key: float(value) for key, value in scores.items()})
-        self.operator.frames = ALL
         return rows
 
     @torch.no_grad()
     def final_scores(self, image: Tensor) -> dict[str, float]:
-        """Figures of the answer that need no target, where the task has such."""
+        """The task's scores of the answer that need no target, if it has any."""
         return self.evaluation.final(image, self)
 
     @torch.no_grad()
     def observed(self) -> Tensor:
         """The observation at the restoration's size: what a person sees before the restoration."""
-        frames = (self.operator.of_frames(slice(t, t + 1)).observed(self.observation[t : t + 1])
-                  for t in range(len(self.observation)))
+        frames = (self.view.observed(self.observation[frame], self.operator.of_frames(frame))
+                  for frame in self._frames())
         return stacked(frames, len(self.observation))
 
     @torch.no_grad()
     def guide(self) -> Tensor:
-        """What of the observation a network is given as its input, `(N, c, H, W)`."""
-        return self.operator.guide(self.observation)
+        """What a network gets as its input, made from the observation, `(N, c, H, W)`."""
+        return self.view.guide(self.observation, self.operator)
 
     @torch.no_grad()
     def shown(self, image: Tensor) -> Tensor:
-        """What a person looks at of an image, and what is scored."""
-        return self.operator.shown(image)
+        """The form in which an image is shown and scored."""
+        return self.view.shown(image)
 
     def pictures(self) -> dict[str, Tensor]:
         """What a person sees before the restoration: the `target`, if there is one, and what is `observed`."""
@@ -123,77 +121,115 @@ class Problem(nn.Module):
         return {**known, "observed": self.shown(self.observed())}
 
     def part(self, frames: slice = ALL, rows: slice = ALL, columns: slice = ALL) -> "Problem":
-        """The same problem of some frames, or of a window of the image, with a misfit of its own.
+        """The same problem for some frames, or for a window of the image, with its own misfit.
 
         Raises:
             ValueError: the operator measures the picture as a whole.
         """
-        operator, height, width = self.operator, ALL, ALL
+        operator, view, height, width = self.operator, self.view, ALL, ALL
         if (rows, columns) != (ALL, ALL):
-            operator, height, width = operator.window(rows, columns)
+            operator, height, width = windowed(operator, rows, columns)
+            view = view.window(rows, columns)
         if len(self.observation) > 1:
             operator = operator.of_frames(frames)
         target = None if self.target is None else self.target[frames, :, rows, columns].contiguous()
-        return Problem(self.observation[frames, :, height, width].contiguous(), operator, copy.deepcopy(self.measure),
-                       self.evaluation, target, self.answer, self.name, self.noise)
+        return self._like(self.observation[frames, :, height, width].contiguous(), operator, view, target)
 
     def stacked(self, windows: Sequence[tuple[slice, slice]]) -> "Problem":
-        """Equal windows (rows, columns) of a picture as if they were the frames of a clip."""
+        """Equal windows (rows, columns) of a picture as a stack, which one network can restore."""
         parts = [self.part(ALL, *window) for window in windows]
-        first = parts[0]
         target = None if self.target is None else torch.cat([part.target for part in parts])
-        return Problem(torch.cat([part.observation for part in parts]),
-                       first.operator.joined([part.operator for part in parts[1:]]), first.measure, self.evaluation,
-                       target, self.answer, self.name, self.noise)
+        return self._like(torch.cat([part.observation for part in parts]), Stack([part.operator for part in parts]),
+                          parts[0].view, target)
+
+    def _like(self, observation: Tensor, operator: Operator, view: View, target: Tensor | None) -> "Problem":
+        return Problem(observation, operator, copy.deepcopy(self.measure), self.evaluation, view, target, self.answer,
+                       self.name, self.noise)
+
+    def _frames(self) -> list[slice]:
+        return [slice(t, t + 1) for t in range(len(self.observation))]
 
 
-def build_problem(task: DictConfig, picture: Picture, seed: int) -> Problem:
-    """Degrade a picture as the task's YAML says; or take it as the observation (`given`, or nothing degrades it).
+@dataclass
+class Task:
+    """A degradation, and how its restoration is measured and shown: the parts that a YAML of configs/task names.
 
-    With a ready `observation` the picture is only the target. The noise of a clip's frame depends on its number.
+    Attributes:
+        operator, noise, observe, misfit, evaluation, view: see the modules of `dip_lab.tasks`.
+        answer: stem of the restored picture's file name.
+        given: the picture is the observation.
+        observation: a file with the observation; the picture is then only the target.
     """
-    operator, noise, observe = (instantiate(task[key]) for key in ("operator", "noise", "observe"))
-    target = picture.pixels
-    untouched = isinstance(operator, Identity) and isinstance(noise, NoNoise) and isinstance(observe, ByOperator)
-    if task.given and task.observation is None:
-        operator.prepare_given(picture, seed)
-    else:
-        operator.prepare(picture, seed)
-    if task.observation is not None:
-        observation, noise = ready_observation(task.observation, picture, operator), None
-    elif task.given or untouched:
-        target = noise = None
-        observation = operator.given(picture.pixels)
-    elif len(target) == 1:
-        observation = noise(observe(target, operator), seed)
-    else:
-        observation = stacked(_each_frame(target, operator, observe, noise, seed), len(target))
-    if target is not None and operator.known is not None:
-        observation *= operator.known  # what was not measured has no noise
-    return Problem(observation, operator, instantiate(task.misfit), instantiate(task.evaluation), target,
-                   task.answer, picture.name, noise)
 
+    operator: Operator
+    noise: Callable[[Tensor, int], Tensor]
+    observe: Callable[[Tensor, Operator], Tensor]
+    misfit: nn.Module
+    evaluation: Evaluation
+    view: View
+    answer: str
+    given: bool
+    observation: str | None
 
-def _each_frame(target: Tensor, operator: Operator, observe, noise, seed: int) -> Iterator[Tensor]:
-    """The observations of a clip's frames."""
-    for t in range(len(target)):
-        operator.frames = slice(t, t + 1)
-        yield noise(observe(target[t : t + 1], operator), seed_of(seed, "frame", t))
-    operator.frames = ALL
+    def problem(self, images: Images, seed: int) -> Problem:
+        """Degrade a picture; or take it as the observation (`given`, or nothing degrades it).
 
+        The noise of a clip's frame depends on its number.
 
-def ready_observation(path: str, picture: Picture, operator: nn.Module) -> Tensor:
-    """The observation in a file, such as the authors' own of a paper.
+        Raises:
+            ValueError: the operator cannot map the picture, or cannot have made it.
+        """
+        operator, noise, target = self.operator, self.noise, images.pixels
+        given = self.given and self.observation is None
+        prepare(operator, images, seed, given)
+        self.view.prepare(images)
+        untouched = not any(getattr(part, "degrades", True) for part in (operator, self.noise, self.observe))
+        if self.observation is not None:
+            observation, noise = self._ready(images), None
+        elif given or untouched:
+            target = noise = None
+            observation = operator.given(images.pixels)
+            self._check_given(observation, images.name)
+        elif len(target) == 1:
+            observation = noise(self.observe(target, operator), seed)
+        else:
+            observation = stacked(self._each_frame(target, seed), len(target))
+        if target is not None and operator.known is not None:
+            observation *= operator.known  # what was not measured has no noise
+        return Problem(observation, operator, self.misfit, self.evaluation, self.view, target, self.answer, images.name,
+                       noise)
 
-    Raises:
-        ValueError: its size or channels are not those of the operator's observation of the picture.
-    """
-    observation = read_picture(located(path, picture.root)).pixels
-    expected = operator(picture.pixels)
-    if observation.shape != expected.shape:
-        (_, channels, rows, columns), (_, wanted, height, width) = observation.shape, expected.shape
-        raise ValueError(f"task.observation={path} is {columns} x {rows} px with {channels} channels, but "
-                         f"{picture.name} is observed as {width} x {height} px with {wanted}: give its own observation")
-    if observation.shape == picture.pixels.shape:
-        observation = operator(observation)  # what lies under a mask's holes was not measured
-    return observation
+    def _each_frame(self, target: Tensor, seed: int) -> Iterator[Tensor]:
+        """The observations of a clip's frames."""
+        for t in range(len(target)):
+            frame = slice(t, t + 1)
+            observed = self.observe(target[frame], self.operator.of_frames(frame))
+            yield self.noise(observed, seed_of(seed, "frame", t))
+
+    @torch.no_grad()
+    def _check_given(self, observation: Tensor, name: str) -> None:
+        if self.operator.broadcasts:
+            return
+        operator, shape = self.operator.of_frames(slice(0, 1)), tuple(observation.shape[1:])
+        made = tuple(operator(observation.new_zeros(1, *operator.image_shape(shape))).shape[1:])
+        if made != shape:
+            raise ValueError(f"task.given=true: {type(operator).__name__} makes {made[0]} channels of "
+                             f"{made[2]} x {made[1]} px, but {name} has {shape[0]} of {shape[2]} x {shape[1]}: "
+                             f"give a picture that it can have made")
+
+    def _ready(self, images: Images) -> Tensor:
+        """The observation in a file, such as the one that a paper's authors used.
+
+        Raises:
+            ValueError: its size or channels are not those of the operator's observation of the picture.
+        """
+        observation = read_picture(located(self.observation, images.root)).pixels
+        expected = self.operator(images.pixels)
+        if observation.shape != expected.shape:
+            (_, channels, rows, columns), (_, wanted, height, width) = observation.shape, expected.shape
+            raise ValueError(f"task.observation={self.observation} is {columns} x {rows} px with {channels} channels, "
+                             f"but {images.name} is observed as {width} x {height} px with {wanted}: give its own "
+                             "observation")
+        if observation.shape == images.pixels.shape:
+            observation = self.operator(observation)  # what lies under a mask's holes was not measured
+        return observation

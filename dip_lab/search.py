@@ -1,4 +1,4 @@
-"""A search by Optuna, `hydra/sweeper=optuna`, which goes on where it was. No torch."""
+"""A search by Optuna, `hydra/sweeper=optuna`, which continues where it was ended. No torch."""
 
 import fcntl
 import hashlib
@@ -19,19 +19,19 @@ def prepare(sweeper: DictConfig, folder: Path, overrides: Sequence[str], name: s
     """Set in the sweeper's node what its YAML cannot know: what a score is, where the trials are, what is left.
 
     The score is maximised; a trial that fails is recorded and the search goes on. Without a storage of its own, the
-    study is a file in the group's folder. Hydra's sweeper would do all `n_trials` once more: it gets what is left of
-    them, and other random draws. A trial whose process died is asked for again with the same values, so that its cell
-    goes on from its checkpoint.
+    study is a file in the group's folder. Hydra's sweeper would run all `n_trials` again, so it is given only the
+    number that is left, and another seed. A trial whose process died is asked for again with the same values, so that
+    its cell continues from its checkpoint.
 
     Args:
-        sweeper: the node `hydra.sweeper` of `hydra/sweeper=optuna`; changed.
-        folder: of the group; made.
-        overrides: of the command, which name a study that has no name.
+        sweeper: the node `hydra.sweeper` of `hydra/sweeper=optuna`; it is changed.
+        folder: the group's folder; it is created.
+        overrides: those of the command; they name a study that has no name.
 
     Returns:
-        An open lock: as long as it is held, another launch of the same search leaves the trials alone that run.
+        An open lock: as long as it is held, another launch of the same search leaves the running trials alone.
     """
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # makes the storage's tables, and much noise
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it makes the storage's tables, and logs a lot
     import optuna
     from optuna.trial import TrialState
 

@@ -1,4 +1,4 @@
-"""A sweep: which of its cells are left, and what is said at the end. No torch."""
+"""A sweep: which of its cells are left, and what is printed at the end. No torch."""
 
 import logging
 import time
@@ -11,11 +11,13 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
-from dip_lab import runs
-from dip_lab.results.cells import read_cells
-from dip_lab.results.compare import as_csv, as_markdown, print_table
-from dip_lab.results.stopping_table import cases_of, rules_table
-from dip_lab.runs import one_line, write_atomic
+from dip_lab.checks import one_line
+from dip_lab.runs.claims import is_claimed
+from dip_lab.runs.files import write_atomic
+from dip_lab.runs.folder import RESULT, read_result, record_failure, settled
+from dip_lab.tables.cells import read_cells
+from dip_lab.tables.compare import as_csv, as_markdown, print_table
+from dip_lab.tables.stopping_table import cases_of, rules_table
 
 log = logging.getLogger(__name__)
 POLL = 1.0  # seconds between two looks at the cells that another process computes
@@ -24,11 +26,11 @@ ended: list[tuple[str, Path]] = []  # of this process's sweep: (done, skipped or
 
 def compute(cells: Mapping[Path, Sequence[str]], launch: Callable[..., Any], rerun: bool, retry_failed: bool,
             at_once: int | None) -> None:
-    """Bring every cell of a sweep to its end, and note in `ended` how it ended.
+    """Run every cell of a sweep to its end, and note in `ended` how it ended.
 
-    Cells that another process computes are waited for, and taken over where it dies. A process that dies (the
-    memory was too small) takes cells of its neighbours along: what it left is launched again, one by one, and has
-    failed when that ends in the same way.
+    Cells that another process computes are waited for, and taken over if that process dies. A process that dies
+    (because the memory was too small) can end cells of its neighbours too: the cells that are left are launched again,
+    one by one, and one whose process dies a second time has failed.
 
     Args:
         cells: {folder: overrides}.
@@ -37,28 +39,29 @@ def compute(cells: Mapping[Path, Sequence[str]], launch: Callable[..., Any], rer
     """
     left = dict(cells)
     for folder in cells:
-        result = None if rerun else runs.settled(folder, retry_failed)
+        result = None if rerun else settled(folder, retry_failed)
         if result:
             _note(left, folder, "skipped" if result["status"] == "done" else "failed")
     before = {folder: _stamp(folder) for folder in left}
     number, died, said = 0, set(), False
     while left:
-        free = [folder for folder in left if not runs.is_claimed(folder)]
-        _settle(left, before)  # after the look at the claims: what is free and unsettled is nobody's
+        free = [folder for folder in left if not is_claimed(folder)]
+        # Only after the free cells are listed: no process computes a cell that was free then and has no result now.
+        _settle(left, before)
         free = [folder for folder in free if folder in left]
         for batch in (*_batches([f for f in free if f not in died], at_once), *([f] for f in free if f in died)):
             whole = _launched(launch, batch, left, number)
             number += len(batch)
-            begun = [folder for folder in batch if runs.is_claimed(folder) or _stamp(folder) != before[folder]]
+            begun = [folder for folder in batch if is_claimed(folder) or _stamp(folder) != before[folder]]
             if not (whole or begun):
                 raise ValueError("the launcher started nothing: see above")
             _settle(left, before)
             for folder in set(batch) & set(left):  # not ended: claimed by another process, or its process died
-                if folder in died and not runs.is_claimed(folder):
+                if folder in died and not is_claimed(folder):
                     error = RuntimeError("its process died (out of memory?), or could not write its result")
-                    runs.record_failure(folder, runs.read_result(folder) or {}, error)
+                    record_failure(folder, read_result(folder) or {}, error)
                     _note(left, folder, "failed")
-                elif not runs.is_claimed(folder) and (whole or folder in begun):
+                elif not is_claimed(folder) and (whole or folder in begun):
                     died.add(folder)
         if left and not free:
             if not said:
@@ -68,7 +71,7 @@ def compute(cells: Mapping[Path, Sequence[str]], launch: Callable[..., Any], rer
 
 
 def _launched(launch: Callable[..., Any], batch: list[Path], left: Mapping[Path, Sequence[str]], number: int) -> bool:
-    """Hand cells to the launcher; false where it raised. What fails in a cell is in the cell's folder."""
+    """Hand cells to the launcher; false if it raised. The failure of a cell is recorded in the cell's folder."""
     try:
         launch([left[folder] for folder in batch], initial_job_idx=number)
     except Exception as error:
@@ -80,7 +83,7 @@ def _launched(launch: Callable[..., Any], batch: list[Path], left: Mapping[Path,
 def _settle(left: dict[Path, Sequence[str]], before: Mapping[Path, int | None]) -> None:
     """Note the cells that have ended by now, here or in another process."""
     for folder in list(left):
-        result = runs.settled(folder, retry_failed=False)
+        result = settled(folder, retry_failed=False)
         if result and _stamp(folder) != before[folder]:
             _note(left, folder, result["status"])
 
@@ -93,7 +96,7 @@ def _note(left: dict[Path, Sequence[str]], folder: Path, status: str) -> None:
 def _stamp(folder: Path) -> int | None:
     """Changes whenever a cell's result does."""
     try:
-        return (folder / runs.RESULT).stat().st_mtime_ns
+        return (folder / RESULT).stat().st_mtime_ns
     except FileNotFoundError:
         return None
 
@@ -110,7 +113,7 @@ class SweepSummary(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         ended.clear()
-        # Hydra does this for each job only, but `hydra.sweep.dir` names the group, and that asks for the task.
+        # Hydra does this only for each job, but `hydra.sweep.dir` names the group, and that name needs the task.
         HydraConfig.instance().set_config(config)
         if "study_name" in config.hydra.sweeper:
             from dip_lab.search import prepare
@@ -120,7 +123,7 @@ class SweepSummary(Callback):
                 self.lock = prepare(config.hydra.sweeper, folder, overrides, config.name)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        job_return.cfg = job_return.hydra_cfg = None  # else the launcher keeps those of all cells to the end
+        job_return.cfg = job_return.hydra_cfg = None  # otherwise the launcher keeps those of all cells to the end
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         if self.lock:
@@ -133,7 +136,7 @@ class SweepSummary(Callback):
 
 def conclude() -> None:
     """Write and print the tables of the groups that the sweep filled, and one line on how its cells ended."""
-    from dip_lab.results.report import PAGE, write_report  # imports Pillow
+    from dip_lab.tables.report import PAGE, write_report  # imports Pillow
 
     groups = dict.fromkeys(folder.parent for _, folder in ended)  # -m task=denoise,inpaint fills two
     for group in groups:
@@ -155,8 +158,8 @@ def summarise(group: Path) -> None:
 
 
 def draw_curves(group: Path) -> None:
-    """curves.png of a group's folder: the PSNR of its cells; nothing without a target."""
-    from dip_lab.results.comparison import comparison_png, curves_of  # matplotlib takes a second to import
+    """curves.png of a group's folder: the PSNR of its cells; not written without a target."""
+    from dip_lab.tables.comparison import comparison_png, curves_of  # matplotlib takes a second to import
 
     curves = curves_of(group)
     if curves:
@@ -164,7 +167,7 @@ def draw_curves(group: Path) -> None:
 
 
 def compare_rules(group: Path) -> None:
-    """stopping.md of a group's folder: all stopping rules; nothing unless there are several, and a target."""
+    """stopping.md of a group's folder: all stopping rules; written only if there are several, and a target."""
     cases = cases_of(group)
     if len({rule for case in cases for rule in case.choices}) > 1:
         text = rules_table(cases)

@@ -6,13 +6,13 @@ Contenders, all denoising one random RGB picture with the published skip network
 * textbook: network and loop of the published notebooks in plain torch, float32, eager, their three PSNRs taken on
   the host at each step; without their backtracking, which would only slow it down. It uses nothing of dip_lab.
 * dip_lab: what `python run.py net=skip logger=csv` runs, from the allocator to every callback and history.csv.
-* bare: dip_lab's generator, misfit, optimiser and allocator in a plain loop: dip_lab less bare is the framework.
+* bare: dip_lab's generator, misfit, optimiser and allocator in a plain loop: dip_lab minus bare is the framework.
 
-Machines are noisy, so only ratios within one run count. Each contender is a process of its own (the allocator's
-settings are process-wide) that waits until it is told to run a block of steps; the blocks go round, A B C A B C, one
-process at work at a time. Seconds are medians over the rounds; ratios and overheads are taken within each round.
+Machines are noisy, so only ratios within one run count. Each contender has its own process (the allocator's settings
+are process-wide), which waits until it is told to run a block of steps. The blocks take turns, A B C A B C, so that
+one process works at a time. Seconds are medians over the rounds; ratios and overheads are taken within each round.
 
-The parent imports no torch: on Linux a child's peak memory begins with its parent's.
+The parent does not import torch: on Linux a child's peak memory begins with its parent's.
 """
 
 import argparse
@@ -101,7 +101,7 @@ class Gate:
         return True
 
     def _measured(self) -> tuple[float, float]:
-        from dip_lab.speed import peak_memory_mb
+        from dip_lab.machine import peak_memory_mb
 
         if self.device == "cuda":
             import torch
@@ -112,7 +112,7 @@ class Gate:
 
 
 def work(connection: Connection, contender: Contender, size: int, device: str, processes: int) -> None:
-    """Main function of a worker: sends a dict about itself, then runs; where something fails it sends a string."""
+    """Main function of a worker: sends a dict about itself, then runs; if something fails, it sends a string."""
     try:
         connection.send(prepare(contender, device))
         gate = Gate(connection, device)
@@ -130,14 +130,15 @@ def work(connection: Connection, contender: Contender, size: int, device: str, p
 
 
 def prepare(contender: Contender, device: str) -> dict[str, Any]:
-    """Set the process up; what the header of the report says of it."""
+    """Set the process up; returns what the header of the report says about it."""
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: this torch sees no CUDA device")
     arithmetic = "float32"
     if contender.loop != "textbook":
-        from dip_lab.speed import autocast_dtype, tune_allocator
+        from dip_lab.machine import tune_allocator
+        from dip_lab.precision import autocast_dtype
 
         tune_allocator()  # as run.py does
         arithmetic = "float32" if autocast_dtype(contender.precision, device) is None else "bf16"
@@ -155,7 +156,7 @@ def textbook_net():
                              nn.BatchNorm2d(outputs), nn.LeakyReLU(0.2, inplace=True))
 
     class Side(nn.Module):
-        """The branch beside everything deeper, concatenated."""
+        """The branch and everything deeper, concatenated."""
 
         def __init__(self, inputs: int, deeper: nn.Module):
             super().__init__()
@@ -222,8 +223,8 @@ def run_dip_lab(gate: Gate, size: int, precision: str, processes: int) -> None:
     """The real fit with the real Trainer; a callback holds it at the gate."""
     import pytorch_lightning as pl
 
-    from dip_lab.experiment import fit
-    from dip_lab.images import Picture
+    from dip_lab.data.images import Images
+    from dip_lab.experiment import run
 
     class Hold(pl.Callback):
         def on_train_start(self, trainer, module) -> None:
@@ -233,22 +234,22 @@ def run_dip_lab(gate: Gate, size: int, precision: str, processes: int) -> None:
             trainer.should_stop = not gate.passed()
 
     with tempfile.TemporaryDirectory() as folder:
-        cfg, choices = composed(gate.device, precision, f"logger.save_dir={folder}")
-        # Its clock runs on while the other processes work.
+        cfg, cell = composed(gate.device, precision, f"logger.save_dir={folder}", folder=Path(folder))
+        # The checkpoint's clock also runs while the other processes work.
         cfg.callbacks.checkpoint.seconds *= processes
-        with contextlib.redirect_stderr(io.StringIO()):  # no terminal there, so no bar that writes into the report
-            fit(cfg, choices, Path(folder), Picture("random", random_pixels(size)), [Hold()])
+        with contextlib.redirect_stderr(io.StringIO()):  # no terminal, so no progress bar in the report
+            run(cfg, cell, Images("random", random_pixels(size)), [Hold()])
 
 
-def composed(device: str, precision: str, *overrides: str) -> tuple[Any, Any]:
-    """The config of run.py, with iterations and patience that never end a fit; and the chosen options."""
-    from dip_lab.compose import compose, without_hydra
+def composed(device: str, precision: str, *overrides: str, folder: Path | None = None) -> tuple[Any, Any]:
+    """The config of run.py, with iterations and patience that never end a fit; and its cell."""
+    from dip_lab.compose import cell_at, compose, without_hydra
 
     arguments = ["net=skip", "logger=csv", "stopping.patience=1000000000", "iterations=1000000000",
                  "name=benchmark", f"device={device}", f"precision={precision}", *overrides]
     cfg = compose(arguments)
-    # The logger resolves all it is given, and the node `hydra` resolves in a job only.
-    return without_hydra(cfg), cfg.hydra.runtime.choices
+    # The logger resolves all it is given, and the node `hydra` resolves only in a job.
+    return without_hydra(cfg), cell_at(without_hydra(cfg), cfg.hydra, folder)
 
 
 # The parent's side.
@@ -276,7 +277,7 @@ def workers(contenders: Sequence[Contender], size: int, device: str) -> Iterator
 
 
 def answer(connection: Connection) -> Any:
-    """What a worker sends next; ends the program where it failed."""
+    """What a worker sends next; ends the program if the worker failed."""
     try:
         content = connection.recv()
     except EOFError:
@@ -324,7 +325,7 @@ def processor() -> str:
 
 
 def cells(row: Row) -> list[str]:
-    """A row for people."""
+    """A row as people read it."""
     overhead = "" if row.overhead_ms is None else f"{row.overhead_percent:+.1f} %, {row.overhead_ms:+.2f} ms"
     known = row.contender.endswith(row.arithmetic)
     name = row.contender if known else f"{row.contender} ({row.arithmetic})"
@@ -344,7 +345,7 @@ def as_markdown(rows: Sequence[Row], device: str) -> str:
 
 
 def as_csv(rows: Sequence[Row], machine: str) -> str:
-    """Numbers as they are, one column more for the header's line."""
+    """Numbers in full, with one more column for the line of the header."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([*(field.name for field in fields(Row)), "machine"])
@@ -416,10 +417,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--sizes", type=size_of, nargs="+", default=[64, 128, 256], metavar="PX",
                      help="sides of the square picture; 512 takes long and 15 GB")
     one.add_argument("--steps", type=positive, default=25, metavar="N",
-                     help="steps a block; multiples of log_every (25) give each block its rows of the history")
+                     help="steps per block; with multiples of log_every (25), each block writes to the history")
     one.add_argument("--rounds", type=positive, default=5, metavar="N", help="blocks of each contender")
     one.add_argument("--precision", nargs="+", default=["auto", "float32"], choices=["auto", "bf16", "float32"],
-                     help="of dip_lab and bare")
+                     help="precision of dip_lab and bare")
     one.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where all contenders run")
     one.add_argument("--markdown", action="store_true", help="print Markdown instead of a drawn table")
     one.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers here too")

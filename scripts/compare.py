@@ -11,11 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab
 
-from dip_lab.cli import MISTAKES  # noqa: E402
-from dip_lab.results import compare, grid  # noqa: E402
-from dip_lab.results.cells import read_cells  # noqa: E402
-from dip_lab.runs import one_line  # noqa: E402
+from dip_lab.checks import one_line  # noqa: E402
+from dip_lab.mistakes import MISTAKES  # noqa: E402
 from dip_lab.sweep import summarise  # noqa: E402
+from dip_lab.tables import compare, grid  # noqa: E402
+from dip_lab.tables.cells import read_cells  # noqa: E402
 
 
 def main(arguments: list[str]) -> None:
@@ -24,8 +24,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--pivot", nargs=2, metavar=("ROWS", "COLUMNS"), help="the means by two keys")
     parser.add_argument("--score", default="psnr", help="what the pivot shows (default: psnr)")
     parser.add_argument("--where", action="append", default=[], help="net=skip,unet or 'psnr>25'; repeatable")
-    parser.add_argument("--sort", help="of the list: the best first of a score, else ascending")
-    parser.add_argument("--latex", action="store_true", help="a LaTeX table instead of the terminal's")
+    parser.add_argument("--sort", help="the key to sort by: a score with the best first, any other key ascending")
+    parser.add_argument("--latex", action="store_true", help="print a LaTeX table")
     args = parser.parse_args(arguments)
     cells = read_cells(args.group)
     if not (args.pivot or args.where or args.sort or args.latex):

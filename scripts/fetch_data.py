@@ -1,9 +1,9 @@
-"""Fetch data sets ahead, for a machine without a network:
+"""Download data sets in advance, for a machine without a network:
 
-    python scripts/fetch_data.py                         # what there is, and how much of it is here
+    python scripts/fetch_data.py                         # which sets there are, and how much of each is here
     python scripts/fetch_data.py denoise9 paper/denoise25   # whole folders of the registry
 
-Files that are here already, under the variable DIP_LAB_DATA or in the cache, are not fetched again.
+Files that are already here, in the folder of the variable DIP_LAB_DATA or in the cache, are not fetched again.
 """
 
 import argparse
@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab
 
+from dip_lab.checks import one_line  # noqa: E402
 from dip_lab.data.registry import cache_folder, local, located, registry  # noqa: E402
-from dip_lab.runs import one_line  # noqa: E402
 
 
 def folders() -> dict[str, list[str]]:

@@ -17,10 +17,12 @@ from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.patches import Rectangle  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from dip_lab.cli import MISTAKES  # noqa: E402
-from dip_lab.results.comparison import labelled_cells  # noqa: E402
+from dip_lab.checks import one_line  # noqa: E402
+from dip_lab.mistakes import MISTAKES  # noqa: E402
 from dip_lab.results.png import figure_png  # noqa: E402
-from dip_lab.runs import one_line, read_result, write_atomic  # noqa: E402
+from dip_lab.runs.files import write_atomic  # noqa: E402
+from dip_lab.runs.folder import read_result  # noqa: E402
+from dip_lab.tables.comparison import labelled_cells  # noqa: E402
 
 OBSERVATIONS = {"none": "image", "gaussian": "image + noise", "shuffled": "image, pixels shuffled", "uniform": "noise"}
 
@@ -60,7 +62,7 @@ def crops(run: Path, box: tuple[int, int, int] | None) -> Figure:
     """
     answers = [path for path in run.glob("dip_*.png") if not path.stem.endswith(("_curves", "_panel"))]
     if len(answers) != 1:
-        raise ValueError(f"{run}: no finished run, there is no restored picture in it")
+        raise ValueError(f"{run}: not a finished run, there is no restored picture in it")
     result = read_result(run) or {}
     pictures = [("observation", "psnr_observed", run / "observed.png"), ("restoration", "psnr", answers[0])]
     pictures += [("target", None, run / "target.png")] if (run / "target.png").exists() else []

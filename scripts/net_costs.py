@@ -1,7 +1,7 @@
 """What each generator costs: `python scripts/benchmark.py nets --size 256`.
 
-One step of a fit at the net's own latent: generator, misfit, backward, Adam; without the framework around it. Each net
-runs in a process of its own, one after the other.
+One step of a fit with the net's own latent: generator, misfit, backward, Adam; without the framework around it. Each
+net runs in its own process, one after the other.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def measure(net: str, size: int, device: str, precision: str, steps: int) -> Cos
     from torch.utils.flop_counter import FlopCounterMode
 
     from dip_lab.compose import compose
-    from dip_lab.speed import peak_memory_mb, tune_allocator
+    from dip_lab.machine import peak_memory_mb, tune_allocator
 
     tune_allocator()
     cfg = compose([f"net={net}", f"precision={precision}"])
@@ -58,14 +58,14 @@ def measure(net: str, size: int, device: str, precision: str, steps: int) -> Cos
 
 
 def bare_step(cfg: Any, size: int, device: str) -> tuple[Any, Callable[[int], None]]:
-    """The generator of a config for a random RGB picture, and what makes its step at an iteration."""
-    from dip_lab.experiment import build_generator, option
-    from dip_lab.images import Picture
-    from dip_lab.problem import build_problem
+    """The generator of a config for a random RGB picture, and the function that makes the step of an iteration."""
+    from dip_lab.build import build_generator, build_problem
+    from dip_lab.data.images import Images
+    from dip_lab.instantiate import instantiate
 
-    problem = build_problem(cfg.task, Picture("random", random_pixels(size)), cfg.seed).to(device)
+    problem = build_problem(cfg.task, Images("random", random_pixels(size)), cfg.seed).to(device)
     generator = build_generator(cfg, problem).to(device)
-    optimizer = option(cfg, "optimizer")(generator.parameters())
+    optimizer = instantiate(cfg.optimizer)(generator.parameters())
 
     def step(iteration: int) -> None:
         optimizer.zero_grad()
@@ -97,7 +97,7 @@ def as_csv(costs: list[Cost], size: int, machine: str) -> str:
 
 
 def run(arguments: argparse.Namespace, machine: str) -> None:
-    """The subcommand `nets`: a table as it comes, cheapest first at the end."""
+    """The subcommand `nets`: prints each net's time when it is measured, and at the end a table, the cheapest first."""
     from dip_lab.catalogue import options
 
     names = arguments.nets or list(options("net"))

@@ -3,7 +3,7 @@
     python scripts/replay.py outputs/denoise/<run>/snapshots --target target.png
     python scripts/replay.py FRAMES --target F16.png --observation noisy.png task.sigma=25 wmv.window=6
 
-FRAMES is a folder of pictures whose names are iterations (000500.png, 50.png). What follows the folder names a key of a
+FRAMES is a folder of pictures whose names are iterations (000500.png, 50.png). The arguments after it set keys of a
 rule (wmv.patience=500: as in configs/stopping) or of the task (task/noise=poisson). Windows count pictures, patience
 and min_start count iterations. The average is that of `average=` (none by default: recorded pictures are far apart).
 """
@@ -15,15 +15,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab
 import torch  # noqa: E402
 
+from dip_lab.build import build_problem  # noqa: E402
 from dip_lab.catalogue import options  # noqa: E402
-from dip_lab.cli import MISTAKES, explain  # noqa: E402
 from dip_lab.compose import compose  # noqa: E402
-from dip_lab.experiment import option  # noqa: E402
-from dip_lab.images import read_picture  # noqa: E402
+from dip_lab.data.images import read_picture  # noqa: E402
 from dip_lab.instantiate import instantiate  # noqa: E402
-from dip_lab.problem import Problem, build_problem  # noqa: E402
+from dip_lab.mistakes import MISTAKES, explain  # noqa: E402
+from dip_lab.problem import Problem  # noqa: E402
 from dip_lab.results.verdicts import as_csv, verdicts  # noqa: E402
-from dip_lab.runs import write_atomic  # noqa: E402
+from dip_lab.runs.files import write_atomic  # noqa: E402
 
 
 def frames_of(folder: Path) -> list[tuple[int, Path]]:
@@ -39,7 +39,7 @@ def frames_of(folder: Path) -> list[tuple[int, Path]]:
 
 
 def problem_of(cfg, target: Path | None, observation: Path | None) -> Problem:
-    """What the frames restore; without an observation only the target and its size are of use."""
+    """The problem that the frames restore; without an observation, only the target and its size are used."""
     picture = read_picture(target or observation)
     problem = build_problem(cfg.task, picture, cfg.seed)
     if observation is not None:
@@ -53,15 +53,15 @@ def problem_of(cfg, target: Path | None, observation: Path | None) -> Problem:
 
 
 def watchers(cfg, problem: Problem, observed: bool) -> dict[str, object]:
-    """The rules that can watch; why another cannot is printed."""
+    """The rules that can watch; for the others, the reason why they cannot is printed."""
     rules = {}
-    for name in cfg.stopping.shadow:
-        rule = instantiate(cfg.stopping.shadow[name])
+    for name in cfg.shadow:
+        rule = instantiate(cfg.shadow[name])
         try:
             if rule.changes_fit:
                 raise ValueError(f"stopping={name} changes the fit")
             if rule.uses_observation and not observed:
-                raise ValueError("needs --observation, the very one that was fitted")
+                raise ValueError("needs --observation, the one that was fitted")
             rule.setup(problem, cfg.seed)
         except ValueError as error:
             print(f"{name}: left out: {error}")
@@ -82,10 +82,10 @@ def main(arguments: list[str]) -> None:
         parser.error("give --target, --observation or both")
 
     names = list(options("stopping"))
-    overrides = [f"stopping.shadow.{o}" if o.split(".")[0] in names else o for o in args.overrides]
-    cfg = compose(["average=none", f"stopping.shadow=[{','.join(names)}]", *overrides])
+    overrides = [f"shadow.{o}" if o.split(".")[0] in names else o for o in args.overrides]
+    cfg = compose(["average=none", f"shadow=[{','.join(names)}]", *overrides])
     problem = problem_of(cfg, args.target, args.observation)
-    rules, average = watchers(cfg, problem, args.observation is not None), option(cfg, "average")
+    rules, average = watchers(cfg, problem, args.observation is not None), instantiate(cfg.average)
     peak, frames = None, frames_of(args.frames)
     for iteration, path in frames:
         frame = read_picture(path).pixels

@@ -3,7 +3,7 @@
     python scripts/report.py outputs/architectures              # writes outputs/architectures/report.html
     python scripts/report.py outputs/architectures --watch      # and again every few seconds, until Ctrl-C
 
-The page needs no network. Beside its folder's pictures it links them in full; alone it has them small.
+The page needs no network. In its folder it links to the pictures in full size; elsewhere it has only small copies.
 """
 
 import argparse
@@ -13,10 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab
 
-from dip_lab.cli import MISTAKES  # noqa: E402
-from dip_lab.results.album import Album  # noqa: E402
-from dip_lab.results.report import size_of, watch_report, write_report  # noqa: E402
-from dip_lab.runs import one_line  # noqa: E402
+from dip_lab.checks import one_line  # noqa: E402
+from dip_lab.mistakes import MISTAKES  # noqa: E402
+from dip_lab.tables.album import Album  # noqa: E402
+from dip_lab.tables.report import size_of, watch_report, write_report  # noqa: E402
 
 EVERY = 5.0  # seconds
 
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
 
 
 def watch(folder: Path, every: float, album: Album) -> None:
-    """A line for each time that the page is written; Ctrl-C is the way to end it, and no mistake."""
+    """Print a line each time that the page is written; Ctrl-C ends it and is not an error."""
     with contextlib.suppress(KeyboardInterrupt):
         for line in watch_report(folder, every, album):
             print(line, flush=True)

@@ -1,10 +1,10 @@
-"""A published table beside ours, from the result files of an experiment, whatever of it has been run:
+"""A published table next to ours, from the result files of an experiment, even if only a part of it has been run:
 
     python scripts/table.py paper/denoise25                # table.md, table.csv, table.tex in outputs/paper_denoise25
     python scripts/table.py paper/denoise25 seed=0,1,2     # mean and standard deviation over seeds
     python scripts/table.py paper/denoise25 --plan         # what there is to run, and how long it takes here
 
-What follows the experiment are overrides, the same as those that it was run with.
+The arguments after the experiment are overrides, the same as those that it was run with.
 """
 
 import argparse
@@ -14,16 +14,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab
 
-from dip_lab.cli import MISTAKES, expand_pictures, explain  # noqa: E402
-from dip_lab.compose import cells_of, expand_shadow, without_hydra  # noqa: E402
-from dip_lab.results.paper_table import Cell, as_csv, as_latex, as_markdown, cell_of, entries  # noqa: E402
-from dip_lab.runs import write_atomic  # noqa: E402
+from omegaconf import DictConfig, OmegaConf  # noqa: E402
+
+from dip_lab.cli import expand_pictures  # noqa: E402
+from dip_lab.compose import cell_at, cells_of, resolved, without_hydra  # noqa: E402
+from dip_lab.mistakes import MISTAKES, explain  # noqa: E402
+from dip_lab.runs.files import write_atomic  # noqa: E402
+from dip_lab.spelling import expand_shadow  # noqa: E402
+from dip_lab.tables.paper_table import Planned, as_csv, as_latex, as_markdown, entries, planned  # noqa: E402
 
 MEASURED = 5  # iterations, after two to warm up
 
 
-def write_table(cells: list[Cell]) -> None:
-    """The table in three formats beside the cells, and on the terminal."""
+def write_table(cells: list[Planned]) -> None:
+    """The table in three formats next to the cells, and on the terminal."""
     listed = entries(cells)
     folder = cells[0].folder.parent
     for extension, form in (("md", as_markdown), ("csv", as_csv), ("tex", as_latex)):
@@ -33,21 +37,21 @@ def write_table(cells: list[Cell]) -> None:
     print(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)), "->", folder / "table.md")
 
 
-def plan(cells: list[Cell]) -> None:
-    """The cells, their iterations left, the seconds that an iteration takes here, and the hours of what is left."""
+def plan(cells: list[Planned], configs: list[DictConfig]) -> None:
+    """Print the cells, the iterations that are left, the seconds per iteration here, and the hours that are left."""
     measured: dict[tuple, float] = {}
     total = 0.0
     print(f"{'cell':<52} {'status':<12} {'iterations':>10} {'s/iteration':>12} {'hours':>7}")
-    for cell in cells:
-        if cell.cfg.baseline:
+    for cell, cfg in zip(cells, configs, strict=True):
+        if cfg.baseline:
             print(f"{cell.folder.name:<52} {cell.status:<12} {'baseline':>10}")
             continue
-        kind = kind_of(cell)
-        left = 0 if cell.status == "done" else cell.cfg.iterations * cell.cfg.average.seeds
+        kind = kind_of(cfg)
+        left = 0 if cell.status == "done" else cfg.iterations * cfg.splits.seeds.count
         if cell.status == "interrupted":
             left -= cell.result["iterations"]
         if left and kind not in measured:
-            measured[kind] = seconds_per_iteration(cell)
+            measured[kind] = seconds_per_iteration(cfg)
         hours = left * measured.get(kind, 0) / 3600
         total += hours
         pace = f"{measured[kind]:.3f}" if kind in measured else ""
@@ -55,26 +59,24 @@ def plan(cells: list[Cell]) -> None:
     print(f"{total:.1f} hours, one cell after the other; measured over {MEASURED} iterations of each kind of cell")
 
 
-def kind_of(cell: Cell) -> tuple:
-    """What an iteration's time depends on: the picture's size, and all that makes a step."""
-    from dip_lab.instantiate import instantiate
+def kind_of(cfg: DictConfig) -> tuple:
+    """What an iteration's time depends on: the picture's size, and everything that makes up a step."""
+    from dip_lab.build import load_images
 
     groups = ("net", "latent", "optimizer", "stopping", "average", "regularizer", "precision")
-    picture = instantiate(cell.cfg.data).load()
-    return (cell.cfg.hydra.runtime.choices.task, *(str(cell.cfg[group]) for group in groups), picture.pixels.shape)
+    return (cfg.hydra.runtime.choices.task, *(str(cfg[group]) for group in groups), load_images(cfg.data).pixels.shape)
 
 
-def seconds_per_iteration(cell: Cell) -> float:
-    """Of a fit without files, from the end of its second iteration to that of its last."""
-    from omegaconf import OmegaConf
+def seconds_per_iteration(cfg: DictConfig) -> float:
+    """Measured in a fit without files, from the end of its second iteration to the end of its last."""
     from pytorch_lightning.callbacks import LambdaCallback
 
-    from dip_lab.experiment import fit
+    from dip_lab.experiment import run
 
     ends: list[float] = []
     clock = LambdaCallback(on_train_batch_end=lambda *_: ends.append(time.perf_counter()))
-    short = {"iterations": 2 + MEASURED, "average": {"seeds": 1}, "logger": None}
-    fit(OmegaConf.merge(without_hydra(cell.cfg), short), cell.cfg.hydra.runtime.choices, None, callbacks=[clock])
+    short = {"iterations": 2 + MEASURED, "splits": {"seeds": {"count": 1}}, "logger": None}
+    run(OmegaConf.merge(without_hydra(cfg), short), cell_at(cfg, cfg.hydra, None), callbacks=[clock])
     return (ends[-1] - ends[1]) / MEASURED
 
 
@@ -86,8 +88,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("overrides", nargs="*")
     args = parser.parse_intermixed_args(arguments)
     overrides = expand_pictures(expand_shadow([f"experiment={args.experiment}", *args.overrides]))
-    cells = [cell_of(cfg, args.outputs) for cfg in cells_of(overrides)]
-    plan(cells) if args.plan else write_table(cells)
+    configs = cells_of(overrides)
+    cells = [planned(resolved(cfg), dict(cfg.hydra.runtime.choices), args.outputs / cfg.name)
+             for cfg in configs]
+    plan(cells, configs) if args.plan else write_table(cells)
 
 
 if __name__ == "__main__":

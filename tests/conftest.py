@@ -13,10 +13,11 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from shared import REASON
 
 from dip_lab import cli, sweep
-from dip_lab.compose import compose
-from dip_lab.experiment import fit
+from dip_lab.compose import cell_at, compose
+from dip_lab.experiment import run
 from dip_lab.results.restoration import Restoration
 
 TINY = ("data.size=16", "net.width=4", "net.depth=2", "iterations=60", "log_every=5", "log_every_image=20",
@@ -25,9 +26,16 @@ TINY = ("data.size=16", "net.width=4", "net.depth=2", "iterations=60", "log_ever
         "stopping.min_start=10")
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Say how many tests did not run because there are no shared pictures next to this checkout."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", ()) if REASON in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} tests skipped: {REASON}")
+
+
 @pytest.fixture
 def one_thread():
-    """Tiny pictures are faster on one thread, above all beside other processes."""
+    """Tiny pictures are faster on one thread, above all while other processes run."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -56,25 +64,25 @@ def composed(overrides):
 def fit_tiny(compose_tiny):
     """Fit it: `fit_tiny("average=none", folder=path, callbacks=[...])`."""
 
-    def run(*overrides, folder=None, picture=None, callbacks=()):
-        cfg, choices = compose_tiny(*overrides)
+    def fit(*overrides, folder=None, picture=None, callbacks=()):
+        cfg, _ = compose_tiny(*overrides)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        return fit(cfg, choices, folder, picture, callbacks)
+        return run(cfg, cell_at(cfg, cfg.hydra, folder), picture, callbacks)
 
-    return run
+    return fit
 
 
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys, one_thread):
     """Runs `run.py` with arguments in this process, in an empty folder: (exit code, all it printed).
 
-    Away from the W&B settings of the person who tests, and without the plots, which are slow and tested elsewhere.
+    It does not see the W&B settings of the person who tests, and draws no plots, which are slow and tested elsewhere.
     """
     monkeypatch.chdir(tmp_path)
     for key in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_PROJECT", "WANDB_RUN_ID", "WANDB_DIR"):
         monkeypatch.delenv(key, raising=False)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # main() sets it: put back afterwards
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # main() sets it: it is reset afterwards
     monkeypatch.setattr(cli, "FULL_ERROR", False)
     for plot in ("curves", "panel"):
         monkeypatch.setattr(Restoration, plot, lambda self: b"")
@@ -90,7 +98,7 @@ def command(tmp_path, monkeypatch, capsys, one_thread):
             code = cli.main()
         except SystemExit as ended:
             code = ended.code
-        finally:  # Hydra opens dip_lab.log and leaves it to the end of the process
+        finally:  # Hydra opens dip_lab.log and does not close it before the process ends
             for handler in set(root.handlers) - set(handlers):
                 handler.close()
             root.handlers[:] = handlers

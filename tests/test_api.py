@@ -122,7 +122,7 @@ OPTIONS = [(), ("average=none", "stopping=fixed"), ("optimizer=sgd", "latent=mes
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_the_second_fit_of_a_process_equals_the_first(options):
     first = restore(COLOUR, *options)
-    restore(GREY, "seed=9", net="skip_narrow", task="inpaint")  # what another job leaves behind
+    restore(GREY, "seed=9", net="skip_narrow", task="inpaint")  # so that another job leaves its traces
     with pytest.raises(ValueError):
         restore(COLOUR, "precision=wrong")
     torch.manual_seed(77)

@@ -64,7 +64,7 @@ def test_textbook_network_is_dip_labs(benchmark):
 
 @pytest.mark.parametrize("loop", ["textbook", "bare", "dip_lab"])
 def test_a_loop_runs_the_blocks_it_is_asked_for(benchmark, monkeypatch, loop):
-    monkeypatch.setattr("dip_lab.speed.tune_allocator", lambda: True)  # acts on the whole process
+    monkeypatch.setattr("dip_lab.machine.tune_allocator", lambda: True)  # acts on the whole process
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
     steps = []
     adam = torch.optim.Adam.step

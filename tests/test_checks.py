@@ -1,4 +1,4 @@
-"""The checks of values: what passes, and the one line that refuses the rest."""
+"""The checks of values: which pass, and the one line that refuses the others."""
 
 import math
 import re
@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from dip_lab.build import check
 from dip_lab.callbacks.checkpoint import Checkpoint
 from dip_lab.callbacks.guard import Guard
 from dip_lab.callbacks.progress import Progress
 from dip_lab.checks import flag, integer, number, one_of
-from dip_lab.experiment import check
+from dip_lab.splits.seeds import Seeds
+from dip_lab.splits.tiles import Tiles
 
 
 def refused(message: str):
@@ -79,10 +81,8 @@ def test_callbacks_name_their_key(build, key, value):
 
 
 def config(**values):
-    keys = {"iterations": 1, "log_every": 1, "log_every_image": 1, "seed": -1, "precision": "float32", "tile": None}
-    groups = {"trainer": {"devices": 1}, "tiling": {"overlap": 64, "network": "each"}, "optimizer": {"lr": 0.1},
-              "average": {"seeds": 1}, **values}
-    groups["optimizer"] = {"clip": None, **groups["optimizer"]}
+    keys = {"iterations": 1, "log_every": 1, "log_every_image": 1, "seed": -1, "precision": "float32"}
+    groups = {"trainer": {"devices": 1}, "optimizer": {"lr": 0.1}, "descent": {"clip": None}, **values}
     return OmegaConf.create({**keys, **groups})
 
 
@@ -99,10 +99,19 @@ def test_the_experiment_wants_a_step_above_0(lr):
         check(config(optimizer={"lr": lr}))
 
 
-@pytest.mark.parametrize(("group", "key", "value"), [("optimizer", "clip", 0), ("average", "seeds", 0)])
-def test_what_every_option_of_a_group_has(group, key, value):
-    with pytest.raises(ValueError, match=rf"^{group}\.{key}={value}: give a "):
-        check(config(**{group: {key: value}}))
+def test_the_largest_gradient_is_above_0():
+    with refused("descent.clip=0: give a number above 0"):
+        check(config(descent={"clip": 0}))
+
+
+@pytest.mark.parametrize(("make", "said"), [
+    (lambda: Seeds(0), "splits.seeds.count=0: give a whole number of at least 1"),
+    (lambda: Tiles(16, 64), "tile=16: give a whole number of at least 129"),
+    (lambda: Tiles(16, -1), "splits.tiles.overlap=-1: give a whole number of at least 0"),
+])
+def test_splits_check_their_values(make, said):
+    with refused(said):
+        make()
 
 
 def test_the_experiment_takes_an_optimizer_without_lr():

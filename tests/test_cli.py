@@ -1,4 +1,4 @@
-"""The command line as a person meets it: exit codes, one line for a mistake, folders, sweeps."""
+"""The command line as a person uses it: exit codes, one line for a mistake, folders, sweeps."""
 
 import csv
 import errno
@@ -16,7 +16,9 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
-from dip_lab import cli, experiment, runs
+from dip_lab import cli, experiment
+from dip_lab.compose import cell_at, register_resolvers
+from dip_lab.runs import files
 
 RUN = Path(__file__).resolve().parents[1] / "run.py"
 TINY = ["logger=none", "iterations=2", "log_every=1", "device=cpu", "net=skip_narrow", "net.width=4", "net.depth=2",
@@ -33,11 +35,11 @@ def results(folder: Path = Path("outputs")) -> list[dict]:
 
 def folder_of(*overrides: str) -> str:
     """The name of the folder that a command would have."""
-    runs.register_resolvers()
+    register_resolvers()
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(cli.config_folder()), version_base="1.3"):
         cfg = hydra.compose("run", list(overrides), return_hydra_config=True)
-    return runs.cell_name(cfg, cfg.hydra.runtime.choices)
+    return cell_at(cfg, cfg.hydra, None).name
 
 
 def save_picture(path: Path, size: tuple[int, int] = (16, 16), shade: int = 0) -> Path:
@@ -66,8 +68,8 @@ MISTAKES = {
     "data.size=3": ["data.size=3", "at least 8"],
     "data=file": ["data.path has no value", "data.path=..."],
     "data=file data.path=nope.png": ["nope.png", "no such file"],
-    "data=folder data.path=nope": ["data.path", "nope", "no folder"],
-    "-m data=folder data.path=nope": ["data.path", "nope", "no folder"],
+    "data=folder data.path=nope": ["data.path", "nope", "is not a folder"],
+    "-m data=folder data.path=nope": ["data.path", "nope", "is not a folder"],
     "iterations=0": ["iterations=0", "at least 1"],
     "iterations=1.5": ["iterations=1.5", "whole number"],
     "log_every=0": ["log_every=0", "at least 1"],
@@ -110,18 +112,18 @@ def test_a_disk_that_fills_during_the_fit(command, monkeypatch):
 
     def full(descriptor):
         calls.append(descriptor)
-        if len(calls) > 4:  # two a file: result.json of a cell that begins, and the history
+        if len(calls) > 4:  # two per file: result.json of a cell that begins, and the history
             raise OSError(errno.ENOSPC, "No space left on device")
         sync(descriptor)
 
-    monkeypatch.setattr(runs.os, "fsync", full)
+    monkeypatch.setattr(files.os, "fsync", full)
     code, said = command(*TINY, "log_every_image=1")
     assert code == 2 and len(said.strip().splitlines()) == 1 and re.search(r"\d{6}\.png: No space left", said), said
     (folder,) = Path("outputs").glob("*/*")
     assert (folder / "history.csv").read_text().startswith("iteration,")
     assert results()[0]["status"] == "unfinished" and not (folder / "error.txt").exists()
     assert not [path for path in folder.rglob(".*") if path.is_file() and path.name != ".lock"], "a temporary file"
-    monkeypatch.setattr(runs.os, "fsync", sync)
+    monkeypatch.setattr(files.os, "fsync", sync)
     code, _ = command(*TINY, "log_every_image=1")
     assert code == 0 and results()[0]["status"] == "done"
 
@@ -130,7 +132,7 @@ def test_an_error_of_ours_keeps_its_traceback(command, monkeypatch):
     def fit(*arguments):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(experiment, "fit", fit)
+    monkeypatch.setattr(experiment, "run", fit)
     with pytest.raises(RuntimeError, match="a bug"):
         command(*TINY)
     assert results()[0]["status"] == "failed"
@@ -153,7 +155,7 @@ def test_a_done_cell_is_not_run_again(command, monkeypatch):
     def fit(*arguments):
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(experiment, "fit", fit)
+    monkeypatch.setattr(experiment, "run", fit)
     code, said = command(*TINY, "trainer.benchmark=true")
     assert code == 0 and said.startswith("done before: ") and cells() == [cell]
     assert (cell / "result.json").read_bytes() == before
@@ -222,14 +224,14 @@ def test_a_failing_cell_does_not_end_the_sweep(command):
 
 
 def test_a_bug_in_one_cell_does_not_end_the_sweep(command, monkeypatch):
-    fit = experiment.fit
+    run = experiment.run
 
     def broken(cfg, *rest):
         if cfg.seed == 0:
             raise RuntimeError("a bug")
-        return fit(cfg, *rest)
+        return run(cfg, *rest)
 
-    monkeypatch.setattr(experiment, "fit", broken)
+    monkeypatch.setattr(experiment, "run", broken)
     code, said = command("-m", *TINY, "seed=0,1")
     assert code == 1 and "1 done, 0 skipped, 1 failed" in said.splitlines()[-1]
 
@@ -328,7 +330,7 @@ def test_a_baseline_has_the_folder_and_the_summary_of_a_fit(command):
 
 def test_a_baseline_is_one_cell_whatever_the_fit_would_be(command):
     assert command(*BASELINE)[0] == 0
-    code, printed = command(*BASELINE, "iterations=7", "net.width=8", "average.seeds=2")
+    code, printed = command(*BASELINE, "iterations=7", "net.width=8", "splits.seeds.count=2")
     assert code == 0 and "done before" in printed and len(cells()) == 1
     assert command(*BASELINE, "baseline.h=0.7")[0] == command(*BASELINE, "task.sigma=50")[0] == 0
     assert len(cells()) == 3
@@ -336,7 +338,7 @@ def test_a_baseline_is_one_cell_whatever_the_fit_would_be(command):
 
 def test_baselines_and_fits_share_a_sweep(command):
     code, printed = command("-m", "baseline=none,median,lanczos", *TINY)
-    assert code == 1 and "2 done, 0 skipped, 1 failed" in printed  # lanczos enlarges: no method for denoising
+    assert code == 1 and "2 done, 0 skipped, 1 failed" in printed  # lanczos enlarges, so it cannot denoise
     with open("outputs/denoise/summary.csv", newline="") as file:
         rows = {row["baseline"]: row for row in csv.DictReader(file)}
     assert rows["median"]["net"] == "" and rows[""]["net"] == "skip_narrow" and rows["lanczos"]["status"] == "failed"

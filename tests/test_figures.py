@@ -63,6 +63,6 @@ def test_what_cannot_be_drawn_is_refused(figures, run, tmp_path):
         figures.crops(run, (30, 0, 8))
     (tmp_path / "empty").mkdir()
     for draw, message in ((figures.learning, "no runs with"), (figures.snapshots, "no pictures in snapshots"),
-                          (lambda folder: figures.crops(folder, None), "no finished run")):
+                          (lambda folder: figures.crops(folder, None), "not a finished run")):
         with pytest.raises(ValueError, match=message):
             draw(tmp_path / "empty")

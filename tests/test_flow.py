@@ -14,7 +14,7 @@ def texture(height=48, width=56, seed=0):
 
 
 def shifted(picture, right, down):
-    """As if the camera had moved: what was at p is at p + (right, down)."""
+    """The picture as if the camera had moved: what was at p is at p + (right, down)."""
     moved = ndimage.shift(picture[0, 0].double().numpy(), (down, right), order=3, mode="grid-wrap")
     return torch.from_numpy(moved).float()[None, None]
 

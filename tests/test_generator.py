@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from dip_lab.build import build_generator, build_problem
 from dip_lab.compose import compose
-from dip_lab.experiment import build_generator
-from dip_lab.images import Picture
-from dip_lab.problem import build_problem
+from dip_lab.data.images import Images
 
 
 def picture(height, width, channels):
-    return Picture("random", torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(1)))
+    return Images("random", torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(1)))
 
 
 @pytest.fixture
@@ -94,7 +93,7 @@ def test_global_random_state_is_neither_read_nor_touched(build, fit_tiny):
     assert all(map(torch.equal, run(0), run(1)))
 
 
-COARSE = ("coarse_to_fine.factor=2", "coarse_to_fine.iterations=3", "latent.jitter=0")
+COARSE = ("generator.coarse_to_fine.factor=2", "generator.coarse_to_fine.iterations=3", "latent.jitter=0")
 
 
 def test_the_first_iterations_are_coarse(build):
@@ -112,11 +111,11 @@ def test_the_first_iterations_are_coarse(build):
 
 
 def test_a_small_latent_has_nothing_coarser(build):
-    cfg = compose(["net=deep_decoder", "coarse_to_fine.factor=2"])
+    cfg = compose(["net=deep_decoder", "generator.coarse_to_fine.factor=2"])
     with pytest.raises(ValueError, match=r"coarse_to_fine\.factor=2: this network's latent is small already"):
         build_generator(cfg, build_problem(cfg.task, picture(24, 20, 3), 0))
     with pytest.raises(ValueError, match=r"coarse_to_fine\.factor=0"):
-        build("coarse_to_fine.factor=0")
+        build("generator.coarse_to_fine.factor=0")
 
 
 def test_a_probe_leaves_the_fit_as_it_was(build):

@@ -2,17 +2,17 @@ import pytest
 import torch
 
 from dip_lab import memory
-from dip_lab.compose import compose
-from dip_lab.experiment import build_generator, fit
-from dip_lab.images import Picture
-from dip_lab.problem import build_problem
+from dip_lab.build import build_generator, build_problem
+from dip_lab.compose import cell_at, compose
+from dip_lab.data.images import Images
+from dip_lab.experiment import run
 
 CPU = torch.device("cpu")
 
 
 def generator_of_size(size, *overrides):
     cfg = compose(["net.width=8", "precision=float32", *overrides])
-    return build_generator(cfg, build_problem(cfg.task, Picture("x", torch.rand(1, 3, size, size)), 0))
+    return build_generator(cfg, build_problem(cfg.task, Images("x", torch.rand(1, 3, size, size)), 0))
 
 
 def needed(size, *overrides):
@@ -51,12 +51,20 @@ def test_too_little_memory_is_refused_with_a_remedy(monkeypatch):
     cfg = compose(["net.width=32", "iterations=1", "logger=none", "precision=float32"])
     with pytest.raises(ValueError, match=r"^640 x 600 px need about [\d.]+ GiB of memory with this network, 0.1 are "
                                          r"free: try tile=\d+ \(about [\d.]+ GiB\), or a smaller data.size"):
-        fit(cfg, cfg.hydra.runtime.choices, None, Picture("x", torch.rand(1, 3, 600, 640)))
+        run(cfg, cell_at(cfg, cfg.hydra, None), Images("x", torch.rand(1, 3, 600, 640)))
+
+
+@pytest.mark.parametrize("task", ["mri", "ct"])
+def test_an_operator_without_windows_gets_no_tile_as_remedy(task, monkeypatch):
+    monkeypatch.setattr(memory, "bytes_free", lambda device: 2**20)
+    cfg = compose([f"task={task}", "net.width=4", "iterations=1", "logger=none", "precision=float32"])
+    with pytest.raises(ValueError, match="are free: try a smaller data.size, or a narrower net$"):
+        run(cfg, cell_at(cfg, cfg.hydra, None), Images("x", torch.rand(1, 1, 264, 264)))
 
 
 def test_no_limit_known_is_no_refusal(monkeypatch):
     monkeypatch.setattr(memory, "bytes_free", lambda device: None)
-    problem = build_problem(compose([]).task, Picture("x", torch.rand(1, 3, 264, 264)), 0)
+    problem = build_problem(compose([]).task, Images("x", torch.rand(1, 3, 264, 264)), 0)
     memory.check_memory(generator_of_size(264), problem, CPU)
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from dip_lab.metrics import luma, psnr, psnr_y, ssim
+from dip_lab.metrics import limited_luma, psnr, psnr_y, ssim
 
 
 def pair(channels=3, height=24, width=31, seed=0):
@@ -65,12 +65,12 @@ def test_psnr_of_some_values_only():
 
 
 def test_luma_is_studio_range():
-    assert luma(torch.zeros(1, 3, 1, 1)).item() == pytest.approx(16 / 255)
-    assert luma(torch.ones(1, 3, 1, 1)).item() == pytest.approx(235 / 255)
+    assert limited_luma(torch.zeros(1, 3, 1, 1)).item() == pytest.approx(16 / 255)
+    assert limited_luma(torch.ones(1, 3, 1, 1)).item() == pytest.approx(235 / 255)
     grey = torch.rand(1, 1, 3, 3)
-    assert luma(grey) is grey
+    assert limited_luma(grey) is grey
     rgba = torch.rand(1, 4, 3, 3)
-    assert torch.equal(luma(rgba), luma(rgba[:, :3]))
+    assert torch.equal(limited_luma(rgba), limited_luma(rgba[:, :3]))
 
 
 def test_psnr_y_shaves_the_border():
@@ -81,7 +81,7 @@ def test_psnr_y_shaves_the_border():
         peak_signal_noise_ratio(b, a, data_range=1), abs=1e-4
     )
     assert psnr_y(image, target, 0).item() == pytest.approx(
-        psnr(luma(image.clamp(0, 1)), luma(target)).item()
+        psnr(limited_luma(image.clamp(0, 1)), limited_luma(target)).item()
     )
     with pytest.raises(
         ValueError, match=r"task\.evaluation\.border=12.*31 x 24.*try task\.evaluation\.border=5"

@@ -4,11 +4,10 @@ import pytorch_lightning as pl
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dip_lab.experiment import build_generator, build_module, option
+from dip_lab.build import build_generator, build_module, build_problem
 from dip_lab.instantiate import instantiate
 from dip_lab.module import Iterations
-from dip_lab.problem import build_problem
-from dip_lab.speed import has_fast_bf16
+from dip_lab.precision import has_fast_bf16
 
 
 class Losses(pl.Callback):
@@ -36,7 +35,7 @@ def test_the_fit_is_the_plain_loop_bit_for_bit(task, optimizer, compose_tiny, fi
     problem = problem_of(cfg)
     generator = build_generator(cfg, problem)
     regularizer = instantiate(cfg.regularizer.tv)
-    step = option(cfg, "optimizer")(generator.parameters())
+    step = instantiate(cfg.optimizer)(generator.parameters())
     average = None
     for iteration in range(1, 6):
         image = generator(iteration)

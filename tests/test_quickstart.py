@@ -20,7 +20,7 @@ def test_is_committed_with_its_pictures(notebook):
     assert shown.count("text/html") >= 3 and "image/png" in shown
 
 
-# What jupyter_client and the kernel's event loop say of themselves.
+# What jupyter_client and the kernel's event loop warn about themselves.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::UserWarning")
 def test_runs(notebook, monkeypatch):
     from nbclient import NotebookClient

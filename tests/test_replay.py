@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dip_lab.images import encode_png
+from dip_lab.png import encode_png
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("DIP_LAB_DATA", ROOT.parent / "shared" / "data"))

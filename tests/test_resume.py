@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from needs import images_for, needed, options, write_files
 
-from dip_lab.images import Picture, encode_png
+from dip_lab.data.images import Images
 from dip_lab.results.restoration import Restoration
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,7 +24,7 @@ VARYING = ("seconds", "seconds_per_iteration", "peak_memory_mb", "overrides")
 
 
 def assert_same(folder, reference):
-    """Picture, history and summary, but for the times."""
+    """Picture, history and summary, without the times."""
     answer = json.loads((reference / "result.json").read_text())["answer"]
     for picture in (reference / f"{answer}.png", *(reference / answer).glob("*.png")):
         assert (folder / picture.relative_to(reference)).read_bytes() == picture.read_bytes()
@@ -33,7 +34,7 @@ def assert_same(folder, reference):
         for row in rows:
             del row["seconds"]
     for result in results:
-        for part in (result, *result.get("members", []), *result.get("parts", [])):
+        for part in (result, *(result["members"] or ()), *(result["parts"] or ())):
             for key in VARYING:
                 part.pop(key, None)
     assert histories[0] == histories[1]
@@ -68,7 +69,6 @@ class SignalAt(pl.Callback):
             os.kill(os.getpid(), self.number)
 
 
-CONFIGS = ROOT / "configs"
 # A group's options, each with what it needs at this size so that it works between two kills.
 NEEDS = {
     "stopping=discrepancy": ("stopping.tau=0.5",),
@@ -87,13 +87,9 @@ NEEDS = {
 }
 
 
-def options(group):
-    return [path.stem for path in sorted((CONFIGS / group).glob("*.yaml"))]
-
-
 CASES = {
     f"{group}={option}": (f"{group}={option}", *NEEDS.get(f"{group}={option}", ()))
-    for group in ("stopping", "optimizer", "optimizer/schedule", "average", "regularizer") for option in options(group)
+    for group in ("stopping", "optimizer", "descent/schedule", "average", "regularizer") for option in options(group)
     if option not in ("temporal", "flow")  # of clips: below
 }
 CASES |= {
@@ -102,10 +98,10 @@ CASES |= {
     "learned": ("latent=learned",),
     "self-guided": ("latent=self_guided",),
     "aseq": ("latent=aseq",),
-    "weight noise and clipping": ("optimizer.weight_noise=0.02", "optimizer.clip=0.1"),
-    "coarse to fine": ("coarse_to_fine.factor=2", "coarse_to_fine.iterations=25"),
-    "two seeds": ("average.seeds=2",),
-    "shadow": ("stopping.shadow=[emv,discrepancy,plateau,self_validation]",),
+    "weight noise and clipping": ("descent.weight_noise=0.02", "descent.clip=0.1"),
+    "coarse to fine": ("generator.coarse_to_fine.factor=2", "generator.coarse_to_fine.iterations=25"),
+    "two seeds": ("splits.seeds.count=2",),
+    "shadow": ("shadow=[emv,discrepancy,plateau,self_validation]",),
 }
 
 
@@ -137,28 +133,23 @@ def test_killed_at_several_iterations(case, fit_tiny, left_alone, tmp_path):
 
 def noise(frames=1, channels=3, size=16):
     pixels = torch.rand(frames, channels, size, size, generator=torch.Generator().manual_seed(0))
-    return Picture("noise", pixels, selection=slice(0, None, 1))
+    return Images("noise", pixels, selection=slice(0, None, 1))
 
 
-BEYOND = {  # what a picture of its own needs: (picture, overrides)
+BEYOND = {  # (picture, overrides)
     **{f"video={mode}": (noise(5), (f"video={mode}",)) for mode in options("video")},
     "chunks": (noise(5), ("video.chunk=3", "video.overlap=1", "video.batch=2")),
     "temporal": (noise(4), ("regularizer=temporal",)),
     "flow": (noise(4), ("regularizer=flow",)),
-    **{f"task={task}": (noise(), (f"task={task}",))
-       for task in ("jpeg", "demosaic", "colorize", "deblur", "chain", "ct", "mri")},
     "complex": (noise(channels=1), ("task=mri", "task.complex=true", "task.phase=1")),
-    "fusion": (noise(2), ("task=fusion",)),
-    "guided": (noise(), ("task=guided", "task.guide=GUIDE")),
-    "custom": (noise(), ("task=custom", "task.operator.module={_target_:torch.nn.AvgPool2d,kernel_size:2}")),
-    "tiles": (noise(size=30), ("tile=20", "tiling.overlap=6")),
-    "tiles of one network": (noise(size=30), ("tile=20", "tiling.overlap=6", "tiling.network=one")),
-    "tiles of two seeds": (noise(size=20), ("tile=16", "tiling.overlap=6", "average.seeds=2")),
+    "tiles": (noise(size=30), ("tile=20", "splits.tiles.overlap=6")),
+    "tiles of one network": (noise(size=30), ("tile=20", "splits.tiles.overlap=6", "splits/tiles=one")),
+    "tiles of two seeds": (noise(size=20), ("tile=16", "splits.tiles.overlap=6", "splits.seeds.count=2")),
 }
 
 
 class KillAfter(pl.Callback):
-    """Raises after so many iterations of this process, in whatever part."""
+    """Raises after this many iterations of this process, in whatever part."""
 
     def __init__(self, iterations):
         self.left = iterations
@@ -169,18 +160,30 @@ class KillAfter(pl.Callback):
             raise Killed
 
 
-@pytest.mark.parametrize("case", BEYOND)
-def test_other_tasks_parts_and_clips_killed(case, fit_tiny, tmp_path):
-    picture, overrides = BEYOND[case]
-    (tmp_path / "guide.png").write_bytes(encode_png(noise().pixels))
-    overrides = ("iterations=40", *(text.replace("GUIDE", str(tmp_path / "guide.png")) for text in overrides))
-    fit_tiny(*overrides, folder=tmp_path / "alone", picture=picture)
+def killed_and_continued(fit_tiny, tmp_path, picture, overrides):
+    fit_tiny("iterations=40", *overrides, folder=tmp_path / "alone", picture=picture)
     for iterations in (7, 13, 17):
         with pytest.raises(Killed):
-            fit_tiny(*overrides, folder=tmp_path / "killed", picture=picture, callbacks=[KillAfter(iterations)])
+            fit_tiny("iterations=40", *overrides, folder=tmp_path / "killed", picture=picture,
+                     callbacks=[KillAfter(iterations)])
         assert not (tmp_path / "killed" / "result.json").exists()
-    fit_tiny(*overrides, folder=tmp_path / "killed", picture=picture)
+    fit_tiny("iterations=40", *overrides, folder=tmp_path / "killed", picture=picture)
     assert_same(tmp_path / "killed", tmp_path / "alone")
+
+
+@pytest.mark.parametrize("case", BEYOND)
+def test_parts_and_clips_killed(case, fit_tiny, tmp_path):
+    killed_and_continued(fit_tiny, tmp_path, *BEYOND[case])
+
+
+@pytest.mark.parametrize("task", options("task"))
+def test_every_task_killed(task, fit_tiny, compose_tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIP_LAB_TARGETS", "deepinv")
+    if task == "deepinv":
+        pytest.importorskip("deepinv")
+    write_files(tmp_path, 16, 16)
+    overrides = [f"task={task}", *needed([f"task={task}"], tmp_path)]
+    killed_and_continued(fit_tiny, tmp_path, images_for(compose_tiny(*overrides)[0], 16, 16), overrides)
 
 
 @pytest.mark.parametrize("case", ["stopping=wmv", "average=none", "stopping=fixed"])
@@ -267,7 +270,7 @@ def test_a_folder_of_something_else_is_refused(change, fit_tiny, tmp_path):
         fit_tiny(changed, folder=tmp_path)
 
 
-# Below: `python run.py` itself; its four processes run at the same time, for their start is most of the time.
+# Below: `python run.py` itself; its four processes run at the same time, because starting them takes most of the time.
 
 COMMAND = ("data.size=16", "net.width=4", "net.depth=2", "log_every=2", "logger=none", "device=cpu",
            "callbacks.checkpoint.seconds=0", "callbacks.guard.every=10")

@@ -1,4 +1,4 @@
-"""A search by Optuna: what it maximises, and that it goes on where it was."""
+"""A search by Optuna: what it maximises, and that it continues where it was ended."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Sweeps that survive: failures, kills, launches side by side."""
+"""Sweeps that survive failures, kills, and other launches at the same time."""
 
 import fcntl
 import json
@@ -15,7 +15,9 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 
-from dip_lab import experiment, runs, sweep
+from dip_lab import experiment, sweep
+from dip_lab.runs.claims import is_claimed
+from dip_lab.runs.files import write_json
 
 RUN = Path(__file__).resolve().parents[1] / "run.py"
 TINY = ["logger=none", "iterations=3", "log_every=1", "device=cpu", "net=skip_narrow", "net.width=4", "net.depth=2",
@@ -60,7 +62,7 @@ def test_a_single_run_tries_a_failed_cell_again_and_forgets_the_error(command, m
         raise ValueError("no such luck")
 
     with monkeypatch.context() as patched:
-        patched.setattr(experiment, "fit", broken)
+        patched.setattr(experiment, "run", broken)
         assert command(*TINY) == (2, "no such luck\n")
     (folder,) = Path("outputs").glob("*/*")
     assert (folder / "error.txt").exists()
@@ -70,14 +72,14 @@ def test_a_single_run_tries_a_failed_cell_again_and_forgets_the_error(command, m
 
 
 def test_one_raises_one_runs_out_of_memory_one_is_hostile_one_diverges_and_the_rest_are_done(command, monkeypatch):
-    fit = experiment.fit
+    run = experiment.run
 
     def broken(cfg, *rest):
         if cfg.seed == 1:
             raise RuntimeError("a bug")
-        return fit(cfg, *rest)
+        return run(cfg, *rest)
 
-    monkeypatch.setattr(experiment, "fit", broken)
+    monkeypatch.setattr(experiment, "run", broken)
     code, said = command("-m", *TINY, "net.width=4,1000000000", "seed=0,1", "name=mixed", "task.sigma=25,nan")
     assert code == 1 and last_line(said).startswith("1 done, 0 skipped, 7 failed"), said
     errors = [result["error"] for result in results().values() if result["status"] == "failed"]
@@ -111,23 +113,23 @@ def test_a_launcher_or_a_search_without_its_packages(command, monkeypatch):
     known = {name: plugin for name, plugin in plugins.class_name_to_class.items() if "joblib" not in name}
     monkeypatch.setattr(plugins, "class_name_to_class", known)
     code, said = command("-m", *TINY, "hydra/launcher=joblib")
-    assert (code, said) == (2, "this launcher needs packages of its own: pip install -e '.[launchers]'\n")
+    assert (code, said) == (2, "this launcher needs extra packages: pip install -e '.[launchers]'\n")
     repository = ConfigStore.instance().repo["hydra"]["sweeper"]
     monkeypatch.setattr(ConfigStore.instance(), "repo", {**ConfigStore.instance().repo, "hydra": {
         **ConfigStore.instance().repo["hydra"],
         "sweeper": {name: node for name, node in repository.items() if name != "optuna.yaml"}}})
     code, said = command("-m", *TINY, "hydra/sweeper=optuna")
-    assert (code, said) == (2, "hydra/sweeper=optuna needs packages of its own: pip install -e '.[search]'\n")
+    assert (code, said) == (2, "hydra/sweeper=optuna needs extra packages: pip install -e '.[search]'\n")
 
 
-# The distribution of cells, with launchers that do as told
+# The distribution of cells, with launchers that the tests control
 
 
 def cell(tmp_path: Path, name: str, **result) -> Path:
     folder = tmp_path / name
     folder.mkdir()
     if result:
-        runs.write_json(folder / "result.json", result)
+        write_json(folder / "result.json", result)
     return folder
 
 
@@ -142,7 +144,7 @@ def doing(tmp_path: Path, launched: list, status: str = "done"):
     def launch(batch, initial_job_idx):
         launched.append([overrides[0] for overrides in batch])
         for overrides in batch:
-            runs.write_json(tmp_path / overrides[0] / "result.json", {"status": status})
+            write_json(tmp_path / overrides[0] / "result.json", {"status": status})
 
     return launch
 
@@ -172,7 +174,7 @@ def test_a_cell_of_another_process_is_waited_for(tmp_path, monkeypatch):
         fcntl.flock(lock, fcntl.LOCK_EX)
 
         def end():
-            runs.write_json(theirs / "result.json", {"status": "done"})
+            write_json(theirs / "result.json", {"status": "done"})
             fcntl.flock(lock, fcntl.LOCK_UN)
 
         timer = threading.Timer(0.2, end)
@@ -189,7 +191,7 @@ def test_a_cell_is_taken_over_when_its_owner_dies(tmp_path, monkeypatch):
                "print(flush=True); time.sleep(60)")
     owner = subprocess.Popen([sys.executable, "-c", holding, theirs / ".lock"], stdout=subprocess.PIPE)
     owner.stdout.readline()
-    assert runs.is_claimed(theirs)
+    assert is_claimed(theirs)
     timer = threading.Timer(0.2, owner.kill)
     timer.start()
     launched = []
@@ -207,11 +209,11 @@ def test_a_cell_that_kills_its_process_fails_alone(tmp_path):
         names = [overrides[0] for overrides in batch]
         launched.append(names)
         for name in names[:2]:  # two at once
-            runs.write_json(tmp_path / name / "result.json", {"status": "unfinished", "seed": 7, "try": len(launched)})
+            write_json(tmp_path / name / "result.json", {"status": "unfinished", "seed": 7, "try": len(launched)})
         if "b" in names:
             raise RuntimeError("a worker was killed")
         for name in names:
-            runs.write_json(tmp_path / name / "result.json", {"status": "done"})
+            write_json(tmp_path / name / "result.json", {"status": "done"})
 
     assert sorted(compute(cells, launch)) == [("done", "a"), ("done", "c"), ("done", "d"), ("failed", "b")]
     assert launched == [["a", "b", "c", "d"], ["c", "d"], ["a"], ["b"]]
@@ -291,17 +293,17 @@ def test_ctrl_c_ends_a_sweep_in_order(launcher, tmp_path):
 
 @pytest.mark.slow
 def test_memory_stays_flat(tmp_path):
-    """Of the process, from the 10th to the 30th cell, a third of which fail."""
+    """The growth of the process's memory from the 10th to the 30th cell, a third of which fail."""
     program = (
         "import resource, sys\n"
         "from dip_lab import cli, experiment\n"
-        "fit, seen = experiment.fit, []\n"
+        "run, seen = experiment.run, []\n"
         "def watched(cfg, *rest):\n"
         "    seen.append(int(open('/proc/self/statm').read().split()[1]) * 4096 / 2**20)\n"
-        "    restoration = fit(cfg, *rest)\n"
+        "    restoration = run(cfg, *rest)\n"
         "    if cfg.seed % 3 == 0: raise RuntimeError('a bug')\n"
         "    return restoration\n"
-        "experiment.fit = watched\n"
+        "experiment.run = watched\n"
         f"sys.argv = ['run.py', '-m', *{TINY!r}, 'seed=range(0,30)', 'data.size=32']\n"
         "assert cli.main() == 1\n"
         "print('RSS', seen[10], seen[-1])\n"

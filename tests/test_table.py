@@ -7,7 +7,7 @@ from PIL import Image
 
 from dip_lab.catalogue import options
 from dip_lab.compose import cells_of
-from dip_lab.images import read_picture
+from dip_lab.data.images import read_picture
 
 TINY = ["net.width=4", "net.depth=2", "iterations=4", "logger=none", "device=cpu", "precision=float32"]
 CELLS = ["experiment=paper/sr_x4_set5", "baseline=bicubic,none", "data.name=baby,bird", *TINY]

@@ -1,4 +1,4 @@
-"""scripts/wandb_sweep.yaml: what `wandb agent` runs of it, without W&B's server."""
+"""scripts/wandb_sweep.yaml: what `wandb agent` runs from it, without W&B's server."""
 
 import json
 import math

@@ -10,10 +10,10 @@ from dip_lab.trees import copy_into
 
 
 class EMA:
-    """average = decay * average + (1 - decay) * output, from the first output on, without bias correction.
+    """average = decay * average + (1 - decay) * output, starting from the first output, without bias correction.
 
-    As in Deep Image Prior, https://arxiv.org/abs/1711.10925, where it is worth about 1.2 dB in denoising. It
-    averages images, not weights. After the first output nothing is allocated.
+    As in Deep Image Prior, https://arxiv.org/abs/1711.10925, where it gains about 1.2 dB in denoising. It
+    averages images, not weights. After the first output it allocates no more memory.
 
     Args:
         decay: in [0, 1); 0.99 remembers about the last 100 outputs.
@@ -31,7 +31,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self, output: Tensor, iteration: int, generator: Any = None) -> None:
-        """Take in the output (1, C, H, W) of one iteration; `generator` is for averages of weights."""
+        """Add the output (1, C, H, W) of one iteration; `generator`, for averages of weights, is not used."""
         if self.image is None:
             self.image = output.detach().float().clone()
         elif self.image.device != output.device:  # a state loaded before the fit moved to its device
@@ -44,5 +44,5 @@ class EMA:
         return {} if self.image is None else {"image": self.image}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Copy a state in, in place where the shapes agree."""
+        """Load a copy of a state, in place where the shapes agree."""
         self.image = copy_into(self.image, state.get("image"))

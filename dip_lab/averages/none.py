@@ -6,16 +6,16 @@ from torch import Tensor
 
 
 class NoAverage:
-    """Same surface as `EMA`, with nothing behind it: the answer is a single output."""
+    """The interface of `EMA` without an average: the answer is a single output."""
 
     image: None = None
 
     def update(self, output: Tensor, iteration: int, generator: Any = None) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Empty."""
+        """An empty state."""
         return {}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Nothing to do."""
+        """Does nothing."""

@@ -12,20 +12,20 @@ from dip_lab.trees import copy_into
 class Posterior:
     """Mean and spread of every `every`-th output after the first `burn_in` iterations: samples of a posterior.
 
-    A Bayesian Perspective on the Deep Image Prior, https://arxiv.org/abs/1904.07457. Means something with an
-    optimiser that samples (optimizer=sgld); with another it is a plain average. Welford's recurrence in float32:
-    nothing is allocated after the first output.
+    A Bayesian Perspective on the Deep Image Prior, https://arxiv.org/abs/1904.07457. It is meant for an optimiser that
+    samples (optimizer=sgld); with any other it is a plain average. By Welford's recurrence in float32, which allocates
+    no more memory after the first output.
 
     Args:
-        burn_in: iterations that are left out, from 0 on.
-        every: iterations from one sample to the next, from 1 on; samples close in time are alike.
+        burn_in: iterations left out at the start, at least 0.
+        every: iterations from one sample to the next, at least 1; samples close in time are alike.
 
     Attributes:
-        image: the mean (1, C, H, W), updated in place; the latest output until there is a sample, None before that.
-        samples: how many outputs the mean is of.
+        image: the mean (1, C, H, W), updated in place; before the first sample the latest output, or None.
+        samples: number of outputs in the mean.
 
     Raises:
-        ValueError: `burn_in` is below 0, `every` below 1, or one is no whole number.
+        ValueError: `burn_in` is below 0, `every` is below 1, or one of them is not a whole number.
     """
 
     def __init__(self, burn_in: int, every: int) -> None:
@@ -38,12 +38,12 @@ class Posterior:
 
     @property
     def deviation(self) -> Tensor | None:
-        """The standard deviation of the samples at each pixel, (1, C, H, W); None of fewer than two."""
+        """The standard deviation of the samples at each pixel, (1, C, H, W); None for fewer than two."""
         return None if self.samples < 2 else (self._squares / (self.samples - 1)).sqrt()
 
     @torch.no_grad()
     def update(self, output: Tensor, iteration: int, generator: Any = None) -> None:
-        """Take in the output (1, C, H, W) of one iteration, counted from 1; `generator` is not looked at."""
+        """Add the output (1, C, H, W) of one iteration, counted from 1; `generator` is not used."""
         if self.image is None:
             self.image = output.detach().float().clone()
             self._squares = torch.zeros_like(self.image)
@@ -67,7 +67,7 @@ class Posterior:
         return {"image": self.image, "squares": self._squares, "samples": self.samples}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Copy a state in, in place where the shapes agree."""
+        """Load a copy of a state, in place where the shapes agree."""
         self.image = copy_into(self.image, state.get("image"))
         self._squares = copy_into(self._squares, state.get("squares"))
         self.samples = state.get("samples", 0)

@@ -13,34 +13,35 @@ from dip_lab.trees import copy_into
 
 
 class WeightAverage:
-    """The image of a network whose weights are the moving average of the fit's: made anew every `every` iterations.
+    """The image of a network with the moving average of the fit's weights, computed every `every` iterations.
 
-    average = decay * average + (1 - decay) * weights after each step, from the first on, without bias correction.
-    Averaging Weights Leads to Wider Optima, https://arxiv.org/abs/1803.05407. Not the same as averaging outputs: the
-    network is not linear. The image is of the latent without jitter. Batch norm takes its statistics from that very
-    forward pass, as a generator in training always does, so they fit the averaged weights; the live network's running
-    statistics are left alone. An image costs one forward pass, about a third of an iteration.
+    average = decay * average + (1 - decay) * weights after each step, starting from the first, without bias correction.
+    Averaging Weights Leads to Wider Optima, https://arxiv.org/abs/1803.05407. This is not the same as averaging
+    outputs, since the network is not linear. The image is made from the latent without jitter. Batch norm takes its
+    statistics from that same forward pass, as it always does in training, so they fit the averaged weights; the
+    running statistics of the live network do not change. An image costs one forward pass, about a third of an
+    iteration.
 
     Args:
         decay: in [0, 1); 0.99 remembers about the last 100 steps.
-        every: iterations from one image to the next, from 1 on.
+        every: iterations from one image to the next, at least 1.
 
     Attributes:
-        image: the image (1, C, H, W), updated in place; the latest output before iteration `every`, None at first.
+        image: the image (1, C, H, W), updated in place; before iteration `every` the latest output, None at first.
 
     Raises:
-        ValueError: `decay` is not a number in [0, 1), or `every` no whole number from 1 on.
+        ValueError: `decay` is not a number in [0, 1), or `every` is not a whole number of at least 1.
     """
 
     def __init__(self, decay: float, every: int) -> None:
         self._follow = get_ema_multi_avg_fn(number("average.decay", decay, 0, 1, below=True))
         self.every = integer("average.every", every, 1)
         self.image: Tensor | None = None
-        self._weights: dict[str, Tensor] | None = None  # of the generator: a learned latent is one of them
+        self._weights: dict[str, Tensor] | None = None  # of the generator, including a learned latent
 
     @torch.no_grad()
     def update(self, output: Tensor, iteration: int, generator: Generator) -> None:
-        """Take in the weights of `generator` after one iteration, counted from 1, and its output (1, C, H, W)."""
+        """Add the weights of `generator` after one iteration, counted from 1, and its output (1, C, H, W)."""
         live = {name: weight.detach() for name, weight in generator.named_parameters()}
         if self.image is None:
             self.image = output.detach().float().clone()
@@ -61,6 +62,6 @@ class WeightAverage:
         return {} if self.image is None else {"image": self.image, "weights": self._weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Copy a state in, in place where the shapes agree."""
+        """Load a copy of a state, in place where the shapes agree."""
         self.image = copy_into(self.image, state.get("image"))
         self._weights = copy_into(self._weights, state.get("weights"))

@@ -9,15 +9,15 @@ from dip_lab.checks import integer
 from dip_lab.trees import copy_into
 
 LEVELS = 2**15 - 1  # of a stored value: an int16
-LARGEST = (2**31 - 1) // LEVELS  # window whose sum is sure to fit an int32
+LARGEST = (2**31 - 1) // LEVELS  # the largest window whose sum always fits an int32
 
 
 class Window:
-    """Mean of the last `window` outputs, each with the same weight; of all while there are fewer.
+    """Mean of the last `window` outputs, each with the same weight; of all outputs while there are fewer.
 
     The outputs, in [0, 1], are kept in 15 bits (half a step is 1.5e-5, a sixteenth of float16's near 1) and summed in
-    whole numbers: what leaves the sum is exactly what entered it, so nothing drifts. 2 * window + 8 bytes per value:
-    41 MB for 256 x 256 in colour and a window of 100. After the first output nothing is allocated.
+    whole numbers: what leaves the sum is exactly what entered it, so nothing drifts. This takes 2 * window + 8 bytes
+    per value: 41 MB for 256 x 256 in colour and a window of 100. After the first output no more memory is allocated.
 
     Attributes:
         image: the mean (1, C, H, W), updated in place; None before the first output.
@@ -29,13 +29,13 @@ class Window:
     def __init__(self, window: int) -> None:
         self.window = integer("average.window", window, 1, LARGEST)
         self.image: Tensor | None = None
-        self._kept: Tensor | None = None  # (window, C, H, W) int16, a ring; 0 where nothing came yet
+        self._kept: Tensor | None = None  # (window, C, H, W) int16, a ring buffer; 0 where still unused
         self._sum: Tensor | None = None  # (1, C, H, W) int32
         self._seen = 0
 
     @torch.no_grad()
     def update(self, output: Tensor, iteration: int, generator: Any = None) -> None:
-        """Take in the output (1, C, H, W) of one iteration; the other two are not looked at."""
+        """Add the output (1, C, H, W) of one iteration; the other two arguments are not used."""
         if self.image is None:
             self._kept = output.new_zeros((self.window, *output.shape[1:]), dtype=torch.int16)
             self._sum = output.new_zeros(output.shape, dtype=torch.int32)
@@ -56,7 +56,7 @@ class Window:
         return {"image": self.image, "kept": self._kept, "sum": self._sum, "seen": self._seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Copy a state in, in place where the shapes agree."""
+        """Load a copy of a state, in place where the shapes agree."""
         self.image = copy_into(self.image, state.get("image"))
         self._kept = copy_into(self._kept, state.get("kept"))
         self._sum = copy_into(self._sum, state.get("sum"))

@@ -12,19 +12,19 @@ from dip_lab.tasks.deblur import Blur
 def wiener(problem: Problem, balance: float) -> Tensor:
     """Wiener-Hunt deconvolution with the Laplacian L of each channel: F^-1 (conj(H) Y / (|H|^2 + balance |L|^2)).
 
-    It takes the picture as periodic; with another border it is given the picture beside its mirror images, which has no
-    jump along the edges, but is exact for none, so that ripples may be left there.
-    By scikit-image; Orieux, Giovannelli, Rodet, https://hal.archives-ouvertes.fr/hal-00674508, has the criterion.
+    It assumes a periodic picture. With another border it is given the picture next to its mirror images, which avoids
+    a jump at the edges, but is not exact for any border, so that ripples may remain there.
+    By scikit-image; the criterion is from Orieux, Giovannelli, Rodet, https://hal.archives-ouvertes.fr/hal-00674508
 
     Args:
         problem: deblurring.
-        balance: more is smoother.
+        balance: larger is smoother.
 
     Returns:
         (1, C, H, W) float32 in [0, 1].
 
     Raises:
-        ValueError: another task; `balance` is not positive; the kernel is larger than the picture.
+        ValueError: the task is not deblurring; `balance` is not positive; the kernel is larger than the picture.
     """
     from skimage.restoration import wiener as deconvolved
 

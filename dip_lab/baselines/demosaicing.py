@@ -8,13 +8,13 @@ from dip_lab.tasks.demosaic import Bayer
 
 
 def bilinear(problem: Problem) -> Tensor:
-    """Each missing value is the weighted mean of those of its channel beside it: what the task shows as observed.
+    """Each missing value becomes the weighted mean of its neighbours in the channel, as in the task's observed picture.
 
     Returns:
         (1, 3, H, W) float32 in [0, 1].
 
     Raises:
-        ValueError: another task.
+        ValueError: the task is not demosaicing.
     """
     check_task(problem, Bayer, "bilinear_demosaic")
     return problem.observed()

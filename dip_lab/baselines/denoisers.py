@@ -1,4 +1,4 @@
-"""Classical denoisers. The noise is estimated from the observation, never known."""
+"""Classical denoisers. They estimate the noise from the observation and never know it."""
 
 import numpy as np
 from torch import Tensor
@@ -9,8 +9,8 @@ from dip_lab.problem import Problem
 from dip_lab.tasks.denoise import Identity
 from dip_lab.tasks.noise import estimated_std
 
-LEAST_STD = 1e-4  # of noise: a flat picture has none, and non-local means divides by it
-BM3D_BLOCK = 8  # px; the package ends the whole process at a picture that is a single block
+LEAST_STD = 1e-4  # a flat picture has no noise, and non-local means divides by its standard deviation
+BM3D_BLOCK = 8  # px; the package ends the whole process when the picture is a single block
 
 
 def nlm(problem: Problem, patch: int, distance: int, h: float, fast: bool, per_channel: bool) -> Tensor:
@@ -21,16 +21,18 @@ def nlm(problem: Problem, patch: int, distance: int, h: float, fast: bool, per_c
     Args:
         problem: denoising, of any noise.
         patch: side of the compared patches, px.
-        distance: how far away patches are looked for, px.
-        h: how unlike a patch may be, in standard deviations of the noise; more is smoother.
-        fast: all pixels of a patch weigh the same; else those in its middle more, many times slower.
-        per_channel: each channel by itself; else patches are compared in all channels together.
+        distance: how far away patches are searched, px.
+        h: how different a patch may be, in standard deviations of the noise; larger is smoother.
+        fast: give all pixels of a patch the same weight; otherwise those in its middle weigh more, which is many
+            times slower.
+        per_channel: filter each channel on its own; otherwise patches are compared in all channels together.
 
     Returns:
         (1, C, H, W) float32 in [0, 1].
 
     Raises:
-        ValueError: another task; `patch` or `distance` below 1, `h` not positive, the others not true or false.
+        ValueError: the task is not denoising; `patch` or `distance` is below 1; `h` is not positive; `fast` or
+            `per_channel` is not true or false.
     """
     from skimage.restoration import denoise_nl_means
 
@@ -48,10 +50,10 @@ def nlm(problem: Problem, patch: int, distance: int, h: float, fast: bool, per_c
 
 
 def median(problem: Problem, size: int) -> Tensor:
-    """The median of `size` x `size` px in each channel, for impulse noise above all; (1, C, H, W) in [0, 1].
+    """The median of `size` x `size` px in each channel, mainly for impulse noise; (1, C, H, W) in [0, 1].
 
     Raises:
-        ValueError: another task; `size` is below 1.
+        ValueError: the task is not denoising, or `size` is below 1.
     """
     from scipy.ndimage import median_filter
 
@@ -61,17 +63,17 @@ def median(problem: Problem, size: int) -> Tensor:
 
 
 def wavelet(problem: Problem, wavelet: str, levels: int) -> Tensor:
-    """Wavelet coefficients shrunk by BayesShrink, in YCbCr where there is colour; (1, C, H, W) in [0, 1].
+    """Wavelet coefficients shrunk by BayesShrink, in YCbCr for a colour picture; (1, C, H, W) in [0, 1].
 
     Chang, Yu, Vetterli, https://doi.org/10.1109/83.862633
 
     Args:
         problem: denoising, of white noise.
         wavelet: an orthogonal wavelet of PyWavelets, such as sym4 or db2.
-        levels: of the decomposition; fewer where the picture is too small for them.
+        levels: of the decomposition; fewer if the picture is too small for them.
 
     Raises:
-        ValueError: another task; no such wavelet, or one that is not orthogonal; `levels` is below 1.
+        ValueError: the task is not denoising; the wavelet is unknown or not orthogonal; `levels` is below 1.
     """
     import pywt
     from skimage.restoration import denoise_wavelet
@@ -87,13 +89,13 @@ def wavelet(problem: Problem, wavelet: str, levels: int) -> Tensor:
 
 
 def bm3d(problem: Problem) -> Tensor:
-    """Block matching and 3-D filtering, CBM3D where there is colour; (1, C, H, W) in [0, 1].
+    """Block matching and 3-D filtering, CBM3D for a colour picture; (1, C, H, W) in [0, 1].
 
     Dabov, Foi, Katkovnik, Egiazarian, https://doi.org/10.1109/TIP.2007.901238, by the authors' package `bm3d`.
 
     Raises:
-        ValueError: another task; the package, whose licence allows non-commercial use only, is not installed; a picture
-            of 8 x 8 px.
+        ValueError: the task is not denoising; the package, whose licence allows non-commercial use only, is not
+            installed; the picture is not larger than 8 x 8 px.
     """
     check_task(problem, Identity, "bm3d")
     try:
@@ -105,7 +107,7 @@ def bm3d(problem: Problem) -> Tensor:
     if max(noisy.shape[:2]) <= BM3D_BLOCK:
         raise ValueError(f"baseline=bm3d needs more than {BM3D_BLOCK} x {BM3D_BLOCK} px: try baseline=nlm")
     profile = package.BM3DProfile()
-    profile.num_threads = 1  # as fast for one picture; with more the order of its sums, so the result, may change
+    profile.num_threads = 1  # as fast for one picture; more threads may change the order of sums, so the result
     if noisy.shape[2] == 3:
         return image_of(package.bm3d_rgb(noisy, std, profile), problem)
     return image_of(package.bm3d(noisy[..., 0], std, profile), problem)

@@ -1,4 +1,4 @@
-"""Classical filling of holes. What is known stays as it is."""
+"""Classical filling of holes. Known values stay as they are."""
 
 from collections.abc import Callable
 
@@ -13,11 +13,11 @@ from dip_lab.tasks.inpaint import Masking
 def voronoi(problem: Problem) -> Tensor:
     """Each missing value becomes the nearest known one of its channel; (1, C, H, W) float32 in [0, 1].
 
-    Of several that are equally near a k-d tree gives an arbitrary one, always the same. At 50 % of holes most have
-    such rivals, and a distance transform, which prefers one direction, is up to 0.3 dB off the published figures.
+    Of several equally near values a k-d tree gives an arbitrary one, always the same. With 50 % of holes most have
+    such ties, and a distance transform, which prefers one direction, is up to 0.3 dB off the published figures.
 
     Raises:
-        ValueError: another task; a channel of which nothing is known.
+        ValueError: the task is not inpainting, or nothing is known of one channel.
     """
     from scipy.interpolate import NearestNDInterpolator
 
@@ -30,12 +30,12 @@ def voronoi(problem: Problem) -> Tensor:
 
 
 def biharmonic(problem: Problem) -> Tensor:
-    """The smoothest surface, of vanishing bi-Laplacian, through what is known; (1, C, H, W) float32 in [0, 1].
+    """The smoothest surface (bi-Laplacian 0) through the known values; (1, C, H, W) float32 in [0, 1].
 
     Damelin and Hoang, https://doi.org/10.1155/2018/3950312
 
     Raises:
-        ValueError: another task; a channel of which nothing is known.
+        ValueError: the task is not inpainting, or nothing is known of one channel.
     """
     from skimage.restoration import inpaint_biharmonic
 
@@ -47,7 +47,7 @@ def biharmonic(problem: Problem) -> Tensor:
 
 
 def _filled(problem: Problem, fill: Callable[[np.ndarray, np.ndarray], np.ndarray], baseline: str) -> Tensor:
-    """`fill` takes the channels (H, W, c) that share their holes and these holes (H, W), true in at least one place."""
+    """Fill by `fill`, which takes channels (H, W, c) that share their holes, and those holes (H, W), never empty."""
     check_task(problem, Masking, baseline)
     image, holes = array_of(problem), (problem.operator.hole[0] > 0).cpu().numpy()
     if holes.all(axis=(1, 2)).any():

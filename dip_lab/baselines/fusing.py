@@ -16,34 +16,34 @@ def mean(problem: Problem) -> Tensor:
     """The mean of the sources; (1, 1, H, W) float32 in [0, 1].
 
     Raises:
-        ValueError: another task.
+        ValueError: the task is not fusion.
     """
     return _sources(problem, "mean").mean(1, keepdim=True)
 
 
 def maximum(problem: Problem) -> Tensor:
-    """The brightest source of each pixel; (1, 1, H, W) float32 in [0, 1].
+    """The brightest source at each pixel; (1, 1, H, W) float32 in [0, 1].
 
     Raises:
-        ValueError: another task.
+        ValueError: the task is not fusion.
     """
     return _sources(problem, "maximum").amax(1, keepdim=True)
 
 
 def laplacian(problem: Problem, levels: int) -> Tensor:
-    """Of each detail of the sources' Laplacian pyramids the strongest, and the mean of what is left of them.
+    """The strongest details in the Laplacian pyramids of the sources, added to the mean of their coarsest levels.
 
-    Burt and Adelson, https://doi.org/10.1109/TCOM.1983.1095851, for the pyramid.
+    The pyramid is that of Burt and Adelson, https://doi.org/10.1109/TCOM.1983.1095851
 
     Args:
         problem: fusion.
-        levels: of detail, each half the size of the last; fewer where the picture is too small for them.
+        levels: of detail, each half the size of the last; fewer if the picture is too small for them.
 
     Returns:
         (1, 1, H, W) float32 in [0, 1].
 
     Raises:
-        ValueError: another task; `levels` is below 1.
+        ValueError: the task is not fusion, or `levels` is below 1.
     """
     sources = _sources(problem, "laplacian")
     levels = integer("baseline.levels", levels, 1)
@@ -60,12 +60,12 @@ def laplacian(problem: Problem, levels: int) -> Tensor:
 
 
 def reduced(image: np.ndarray) -> np.ndarray:
-    """(..., H, W) -> (..., ceil(H / 2), ceil(W / 2)): smoothed, mirrored beyond the edges, every second pixel."""
+    """(..., H, W) -> (..., ceil(H / 2), ceil(W / 2)): smoothed (mirrored at the edges), then every second pixel."""
     return _smooth(image, TAPS)[..., ::2, ::2]
 
 
 def expanded(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The picture of `size` (height, width) that `reduced` halves to this one's, interpolated by the same taps."""
+    """Enlarge a picture that `reduced` has halved to `size` (height, width), interpolating with the same taps."""
     larger = np.zeros((*image.shape[:-2], *size))
     larger[..., ::2, ::2] = image
     return _smooth(larger, 2 * TAPS)

@@ -2,18 +2,18 @@
 
 from torch import Tensor
 
+from dip_lab.data.images import read_picture
 from dip_lab.data.registry import located
-from dip_lab.images import read_picture
 from dip_lab.problem import Problem
 
 
 def picture(problem: Problem, path: str | None, root: str | None) -> Tensor:
     """The restoration of this problem that was published as the file `path`; (1, C, H, W) float32 in [0, 1].
 
-    `root` is where the data sets lie, if not under DIP_LAB_DATA.
+    `root` is the folder of the data sets, if it is not DIP_LAB_DATA.
 
     Raises:
-        ValueError: no path; no such picture; its size or channels are not those of the restoration.
+        ValueError: there is no path or no such picture, or its size or channels are not those of the restoration.
     """
     if path is None:
         raise ValueError("baseline=published needs an experiment of paper/ that names the authors' pictures")

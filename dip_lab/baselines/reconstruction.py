@@ -19,7 +19,7 @@ def fbp(problem: Problem, filter: str) -> Tensor:
         filter: ramp, or one that damps high frequencies: shepp-logan, cosine, hamming, hann.
 
     Raises:
-        ValueError: another task; another filter.
+        ValueError: the task is not ct, or the filter is unknown.
     """
     one_of("baseline.filter", filter, FILTERS)
     check_task(problem, Radon, "fbp")
@@ -27,10 +27,10 @@ def fbp(problem: Problem, filter: str) -> Tensor:
 
 
 def zero_filled(problem: Problem) -> Tensor:
-    """The inverse Fourier transform with 0 for what was not sampled; (N, C, H, W) float32 in [0, 1].
+    """The inverse Fourier transform with 0 for values that were not sampled; (N, C, H, W) float32 in [0, 1].
 
     Raises:
-        ValueError: another task.
+        ValueError: the task is not mri.
     """
     check_task(problem, Fourier, "zero_filled")
     return problem.observed()

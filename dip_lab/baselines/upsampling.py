@@ -21,7 +21,7 @@ def resized(problem: Problem, filter: str) -> Tensor:
         (1, C, H, W) float32 in [0, 1].
 
     Raises:
-        ValueError: another task; another filter.
+        ValueError: the task is not super-resolution, or the filter is unknown.
     """
     one_of("baseline.filter", filter, ("nearest", "bilinear", "bicubic", "lanczos"))
     check_task(problem, Downsample, filter)

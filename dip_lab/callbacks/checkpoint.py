@@ -14,23 +14,23 @@ from dip_lab.callbacks.guard import Guard
 from dip_lab.callbacks.state import live_state, parts_of, restore_state
 from dip_lab.callbacks.stopping import Stopping
 from dip_lab.checks import number
-from dip_lab.runs import write_atomic
+from dip_lab.runs.files import write_atomic
 
 log = logging.getLogger(__name__)
 KEPT = 2  # if the newest cannot be read, the one before it can
 
 
 class Checkpoint(pl.Callback):
-    """Writes `checkpoints/<iteration>.pt` about every `seconds`, at one of the guard's sound looks.
+    """Writes `checkpoints/<iteration>.pt` about every `seconds`, whenever the guard has just found the fit sound.
 
-    Why not Lightning's ModelCheckpoint: it writes through the temporary folder without fsync, and a resumed fit
-    repeats a step (Lightning issues 19367, 19815). Files are read with `weights_only=True`.
+    Lightning's ModelCheckpoint does not serve here: it writes through the temporary folder without fsync, and a resumed
+    fit repeats a step (Lightning issues 19367, 19815). Files are read with `weights_only=True`.
     """
 
     def __init__(self, seconds: float):
         self.seconds = number("callbacks.checkpoint.seconds", seconds, 0, math.inf)
         self.folder: Path | None = None  # set by the experiment, as are the two callbacks below
-        self.experiment = ""  # what is fitted to what: another experiment's checkpoint is not continued
+        self.experiment = ""  # identifies the fit: the checkpoint of another one is not continued
         self.guard: Guard | None = None
         self.stopping: Stopping | None = None
         self.iteration = 0
@@ -44,19 +44,19 @@ class Checkpoint(pl.Callback):
         return self.elapsed + (self._stopped or time.monotonic()) - self._started
 
     def find(self, folder: Path) -> int:
-        """Load the newest readable checkpoint of a folder; the iteration it was taken at, 0 if there is none.
+        """Load the newest readable checkpoint of a folder; return its iteration, or 0 if there is none.
 
         Raises:
             ValueError: the folder holds the fit of another experiment or another picture.
         """
         self.folder = folder
-        for torn in folder.glob(".*.pt.*"):  # of a process killed while it wrote
+        for torn in folder.glob(".*.pt.*"):  # left by a process that was killed while it wrote
             torn.unlink()
         for path in reversed(_files(folder)):
             try:
                 state = torch.load(path, map_location="cpu", weights_only=True)
                 experiment, iteration, seconds = state["experiment"], state["iteration"], state["seconds"]
-            except Exception as error:  # torn by a full disk or a failing one: any error of the reader
+            except Exception as error:  # damaged by a full or failing disk: the reader may raise anything
                 reason = " ".join(str(error).split())[:100]
                 log.warning("%s cannot be read (%s): trying the one before it", path, reason)
                 continue
@@ -77,7 +77,7 @@ class Checkpoint(pl.Callback):
             restore_state(parts, state["parts"])
             self.guard.load_state_dict(state["guard"])
             self._state = None
-            if self.stopping.reason or self.guard.reason:  # it had ended, and was killed before its result was written
+            if self.stopping.reason or self.guard.reason:  # the fit had ended, but its result was not written
                 trainer.should_stop = True
 
     def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
@@ -87,14 +87,14 @@ class Checkpoint(pl.Callback):
             self.save(trainer, module)
 
     def hurry(self) -> None:
-        """Save at the guard's next sound look: the process is about to be killed."""
+        """Save when the guard next finds the fit sound, because the process is about to be killed."""
         self._saved = -math.inf
 
     def on_train_end(self, trainer, module) -> None:
         self._stopped = time.monotonic()
 
     def save(self, trainer, module) -> None:
-        """Write the present state and remove all but the newest two."""
+        """Write the current state and remove all checkpoints but the newest two."""
         state = {
             "experiment": self.experiment,
             "iteration": self.iteration,

@@ -14,10 +14,10 @@ log = logging.getLogger(__name__)
 
 
 class Curves(pl.Callback):
-    """Scores the present output and the running average. Metrics exist only here, never in a step.
+    """Scores the current output and the running average. Metrics are computed only here, never in a step.
 
-    `psnr` is the output's, `psnr_average` and `ssim` the average's (the output's, without averaging); `statistic` is
-    the stopping rule's. Without a target the scores are empty.
+    `psnr` is that of the output and `psnr_average` that of the average; `ssim` is that of the average or, without
+    averaging, of the output; `statistic` is that of the stopping rule. Without a target the scores are empty.
     """
 
     def __init__(self, history: History, every: int, stopping: Stopping, seconds: Callable[[], float]):

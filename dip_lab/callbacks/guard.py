@@ -16,18 +16,18 @@ NOT_FINITE = "a value was not finite"
 
 
 class Guard(pl.Callback):
-    """Looks at the fit every `every` iterations and keeps a snapshot of it while it is sound.
+    """Checks the fit every `every` iterations and keeps a snapshot of it while it is sound.
 
-    A fit is broken when a loss or output since the last look was not finite, a weight is not, or the loss is
-    `drop_db` decibels above that of the last snapshot (the published backtracking). Then weights, batch-norm
-    buffers, optimiser state, average and stopping rule go back to the snapshot and the fit continues with the next
-    iteration's jitter and half the learning rate, halved again each time it comes back to the same snapshot; the
-    iteration count goes on. After `max_events` such events the fit ends. It also looks when the fit ends, so the answer
-    is sound.
+    A fit is broken when a loss or output since the last check was not finite, when a weight is not finite, or when the
+    loss is `drop_db` decibels above that of the last snapshot (the published backtracking). Then weights, batch-norm
+    buffers, optimiser state, average and stopping rule go back to the snapshot, and the fit continues with the next
+    iteration's jitter and half the learning rate, which is halved again each time the fit goes back to the same
+    snapshot; the iteration count goes on. After `max_events` such events the fit ends. The guard also checks when the
+    fit ends, so the answer is sound.
 
     Args:
-        every: iterations between two looks; each costs one wait of the host for the device and one copy of the state.
-        drop_db: the fall that counts as a collapse, in dB of the loss; inf: only non-finite values count.
+        every: iterations between two checks; each makes the host wait for the device and copies the state.
+        drop_db: the drop that counts as a collapse, in dB of the loss; inf: only non-finite values count.
         max_events: events after which the fit ends with the best image.
     """
 
@@ -41,7 +41,7 @@ class Guard(pl.Callback):
         self.snapshot: dict[str, Any] | None = None
         self.snapshot_iteration = 0
         self.accepted_loss = math.inf
-        self.broken_at_end = False  # the last state was rolled back: not one to continue from
+        self.broken_at_end = False  # the last state was rolled back, so it is not one to continue from
         self._broken: torch.Tensor | None = None
         self._was_broken = False
         self._looked, self._iteration = True, 0
@@ -74,7 +74,7 @@ class Guard(pl.Callback):
 
     @property
     def diverged(self) -> bool:
-        """The fit could not go on: values that are not finite came back until the guard gave up."""
+        """Whether the fit could not go on, because non-finite values came back until the guard gave up."""
         return self.reason is not None and self.events[-1]["what"] == NOT_FINITE
 
     def _fault(self, module) -> str | None:

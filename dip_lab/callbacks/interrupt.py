@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a cluster's warning end the fit after the present step instead of in the middle of it."""
+"""Ctrl-C, SIGTERM and a cluster's warning end the fit after the current step instead of in the middle of it."""
 
 import signal
 import threading
@@ -7,14 +7,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-# A cluster's warning before the time limit and at a preemption: only where somebody, such as submitit, waits for it.
+# A cluster's warning of a time limit or a preemption; handled only if something, such as submitit, waits for it.
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Interrupt(pl.Callback):
     """`signal` is the signal that ended the fit, or None. A second one does what it would have done without the fit.
 
-    As a context manager it puts the handlers of before the fit back.
+    As a context manager it restores the handlers that were set before the fit.
     """
 
     def __init__(self, hurry: Callable[[], None] = lambda: None):
@@ -36,12 +36,12 @@ class Interrupt(pl.Callback):
     def _handle(self, number: int, frame) -> None:
         before = self._before[number]
         if number == signal.SIGTERM and callable(before):
-            # submitit lets SIGTERM pass, and so must the fit: a job that ends by itself in the grace time of a
-            # preemption counts as done with, and SLURM queues only those again that it had to kill.
+            # submitit lets SIGTERM pass, and so must the fit: SLURM counts a job that ends by itself in the grace
+            # time of a preemption as finished, and queues again only those that it had to kill.
             self.hurry()
             before(number, frame)
             return
-        if self.signal not in WARNINGS:  # a warning has to be handed over, whatever else comes
+        if self.signal not in WARNINGS:  # a warning must be handed over, whatever signal follows
             self.signal = number
         signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else before)
 
@@ -52,7 +52,7 @@ class Interrupt(pl.Callback):
     def __enter__(self) -> "Interrupt":
         if threading.current_thread() is threading.main_thread():
             handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, *WARNINGS)}
-            # What is ignored (Ctrl-C in a job that a script put in the background) stays so.
+            # Ignored signals (Ctrl-C in a job that a script put in the background) stay ignored.
             self._before = {number: h for number, h in handlers.items() if h not in (signal.SIG_IGN, None)
                             and (callable(h) or number not in WARNINGS)}
         return self
@@ -63,7 +63,7 @@ class Interrupt(pl.Callback):
 
 
 def hand_over(name: str) -> None:
-    """Give a warning to whoever waited for it before the fit: submitit queues the job again and ends the process."""
+    """Pass a warning on to what waited for it before the fit: submitit queues the job again and ends the process."""
     number = signal.Signals[name]
     handler = signal.getsignal(number)
     if number in WARNINGS and callable(handler):

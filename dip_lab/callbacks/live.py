@@ -18,7 +18,7 @@ def in_notebook() -> bool:
 
 
 class LiveCurve(pl.Callback):
-    """Redraws the curve every two seconds, and removes it at the end: the restoration draws itself."""
+    """Redraws the curve every two seconds, and removes it at the end, when the restoration is displayed."""
 
     def __init__(self):
         self._handle = None

@@ -20,7 +20,7 @@ class Progress(pl.Callback):
     """Shows the latest row of the history; reads nothing from the device.
 
     Args:
-        seconds: least time between two refreshes.
+        seconds: shortest time between two refreshes.
     """
 
     def __init__(self, seconds: float):

@@ -1,12 +1,13 @@
-"""Every `log_every_image` iterations: the present output as a picture."""
+"""Every `log_every_image` iterations: the current output as a picture."""
 
 from pathlib import Path
 
 import pytorch_lightning as pl
 
-from dip_lab.images import encode_png, poster
+from dip_lab.frames import poster
 from dip_lab.loggers.images import log_image
-from dip_lab.runs import write_atomic
+from dip_lab.png import encode_png
+from dip_lab.runs.files import write_atomic
 
 
 class Snapshots(pl.Callback):

@@ -8,7 +8,7 @@ from dip_lab.trees import clone
 
 
 def parts_of(trainer: pl.Trainer, module: pl.LightningModule, stopping) -> dict[str, Any]:
-    """The things with a state dict that together are the fit. The generator's holds the batch-norm buffers."""
+    """The objects with a state dict that together make up the fit. The generator's holds the batch-norm buffers."""
     return {
         "generator": module.generator,
         "optimizer": trainer.optimizers[0],
@@ -19,12 +19,12 @@ def parts_of(trainer: pl.Trainer, module: pl.LightningModule, stopping) -> dict[
 
 
 def live_state(parts: dict[str, Any]) -> dict[str, Any]:
-    """Their state dicts; the tensors are the live ones."""
+    """The state dicts of the parts, with live tensors."""
     return {name: part.state_dict() for name, part in parts.items()}
 
 
 def restore_state(parts: dict[str, Any], state: dict[str, Any]) -> None:
-    """Put the parts back; copies, so that the fit never writes into `state` afterwards."""
+    """Load a copy of `state` into the parts, so that the fit never writes into `state` afterwards."""
     state = clone(state)
     for name, part in parts.items():
         part.load_state_dict(state[name])

@@ -1,4 +1,4 @@
-"""Drives the stopping rules: shows them every output, ends the fit when the obeyed one says so, and has the answer."""
+"""Drives the stopping rules: shows them every output, ends the fit when `rule` says so, and gives the answer."""
 
 from collections.abc import Mapping
 
@@ -6,13 +6,15 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from dip_lab.generator import Generator
+from dip_lab.problem import Problem
 from dip_lab.stopping.rule import StoppingRule
 
-POLL = 10  # iterations between two questions to the rule: asking makes the host wait for the device
+POLL = 10  # iterations between two readings of `rule.stop`, each of which makes the host wait for the device
 
 
 class Stopping(pl.Callback):
-    """The obeyed `rule`, and the `shadow` rules by name, which see the same outputs and end nothing.
+    """The `rule` that may end the fit, and the `shadow` rules by name, which see the same outputs but only watch.
 
     Attributes:
         reason: why the fit ended; None while it runs, or when the iterations ran out.
@@ -24,10 +26,19 @@ class Stopping(pl.Callback):
     def __init__(self, rule: StoppingRule, shadow: Mapping[str, StoppingRule]):
         for name, other in shadow.items():
             if other.changes_fit:
-                raise ValueError(f"stopping.shadow: {name} changes the fit and cannot watch: use stopping={name}")
+                raise ValueError(f"shadow: {name} changes the fit and cannot watch: use stopping={name}")
         self.rule, self.shadow = rule, shadow
         self.reason: str | None = None
         self.kept_weights: list[Tensor] | None = None
+
+    def setup_rules(self, problem: Problem, seed: int, generator: Generator) -> None:
+        """Tell all rules what is restored.
+
+        Raises:
+            ValueError: a rule does not work with this problem or generator.
+        """
+        for rule in (self.rule, *self.shadow.values()):
+            rule.setup(problem, seed, generator)
 
     def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
         for rule in (self.rule, *self.shadow.values()):
@@ -49,7 +60,7 @@ class Stopping(pl.Callback):
 
     @torch.no_grad()
     def answer(self, module) -> tuple[Tensor, int | None]:
-        """The restoration `(1, C, H, W)` and the iteration that it comes from (None: the rule chose none yet)."""
+        """The restoration `(1, C, H, W)` and the iteration that it comes from (None if the rule has chosen none)."""
         chosen = self.rule.chosen_iteration if self.rule.chosen_iteration > 0 else None
         if module.average.image is not None:
             return (module.average.image if chosen is None else self.rule.kept_average), chosen

@@ -1,38 +1,50 @@
-"""A measurement that is no picture, from a NumPy file."""
+"""A measurement that is not an image, from a NumPy file."""
+
+from __future__ import annotations
 
 import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING
 
 from dip_lab.checks import number
-from dip_lab.images import MAX_PIXELS, Picture
+from dip_lab.data.source import Source
+
+if TYPE_CHECKING:
+    from dip_lab.data.images import Images
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Array:
+class Array(Source):
     """The array in the `.npy` file at `path`, times `scale`, as (1, C, h, w) float32 of any range.
 
-    (h, w) or (C, h, w); the C channels of a complex one become 2C: the real parts, then the imaginary parts.
+    It is (h, w) or (C, h, w). The C channels of a complex array become 2C: the real parts, then the imaginary parts.
     """
 
     path: str
     scale: float
 
-    def load(self) -> Picture:
-        """Raises ValueError if the file is no such array, or holds NaN or infinity."""
+    @property
+    def label(self) -> str:
+        return Path(str(self.path)).stem
+
+    def load(self) -> Images:
+        """Raises ValueError if the file is not such an array, or holds NaN or infinity."""
+        import numpy as np
+        import torch
+
+        from dip_lab.data.images import MAX_PIXELS, Images
+
         path, scale = Path(os.path.expanduser(str(self.path))), number("data.scale", self.scale, 0, above=True)
         if not path.is_file():
             raise ValueError(f"data.path={path}: no such file (relative paths start at {Path.cwd()})")
         try:
             array = np.lib.format.open_memmap(path, mode="r")  # reads the header only, and never pickled objects
         except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"data.path={path}: no array of numbers as numpy.save writes it "
+            raise ValueError(f"data.path={path}: not an array of numbers as numpy.save writes it "
                              f"({' '.join(str(error).split())})") from error
         if array.dtype.kind not in "iufc" or array.ndim not in (2, 3) or not array.size:
             raise ValueError(f"data.path={path}: {array.dtype} of shape {array.shape}: give real or complex numbers of "
@@ -43,15 +55,16 @@ class Array:
         planes = values.reshape(-1, *values.shape[-2:])
         if np.iscomplexobj(planes):
             planes = np.concatenate((planes.real, planes.imag))
-        with np.errstate(over="ignore"):  # said below
+        with np.errstate(over="ignore"):  # refused below
             pixels = torch.from_numpy((planes.astype(np.float64) * scale).astype(np.float32))[None]
         if not pixels.isfinite().all():
             raise ValueError(f"data.path={path}: values are NaN, infinite or too large: replace them by numbers")
-        return Picture(path.stem, pixels)
+        return Images(path.stem, pixels)
 
 
 def advise_scale(peak: float) -> None:
-    """Warn in the log where a direct reconstruction reaches a `peak` that no image in [0, 1] explains."""
+    """Warn in the log if a direct reconstruction reaches a `peak` that no image in [0, 1] explains."""
     if not 0.2 <= peak <= 5:
-        remedy = f"; scale it, such as by data.scale={1 / peak:.3g} times the present one" if peak > 0 else ""
-        _log.warning("the picture behind the measurement seems to reach %.3g, an image lies in [0, 1]%s", peak, remedy)
+        remedy = f"; scale it, for example by data.scale={1 / peak:.3g} times the present one" if peak > 0 else ""
+        _log.warning("the picture behind the measurement seems to reach %.3g, but an image lies in [0, 1]%s", peak,
+                     remedy)

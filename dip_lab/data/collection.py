@@ -1,15 +1,21 @@
 """One picture of a public data set."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from dip_lab.checks import integer
 from dip_lab.data.listing import some_of
-from dip_lab.data.registry import located, pictures_of
-from dip_lab.images import Picture, crop_to_multiple, read_picture, resize_to
+from dip_lab.data.registry import digest, located, pictures_of
+from dip_lab.data.source import Source
+
+if TYPE_CHECKING:
+    from dip_lab.data.images import Images
 
 
 @dataclass
-class Collection:
+class Collection(Source):
     """The picture `name` of the data set in `folders`, longest side shrunk to `size` px.
 
     Found under `root` or the variable DIP_LAB_DATA, else downloaded, checked and kept in the user's cache.
@@ -23,10 +29,24 @@ class Collection:
     multiple: int
     root: str | None
 
-    def load(self) -> Picture:
-        """Raises ValueError for an unknown name, or a file that is neither here nor can be downloaded."""
+    @property
+    def label(self) -> str:
+        return "picture" if self.name is None else str(self.name)
+
+    def names(self) -> list[str]:
+        return list(self._files())
+
+    def identity(self) -> dict[str, Any]:
+        file = self._files().get(str(self.name))
+        return {"path": digest(file, self.root), "name": None, "folders": None, "root": None} if file else {}
+
+    def load(self) -> Images:
+        """Raises ValueError for an unknown name, or a file that is not here and cannot be downloaded."""
+        from dip_lab.data.images import read_picture
+        from dip_lab.data.sizes import crop_to_multiple, resize_to
+
         integer("data.multiple", self.multiple, 1)
-        files = pictures_of(self.folders, self.root)
+        files = self._files()
         names = some_of(list(files), 40)
         if self.name is None:
             raise ValueError(f"data.name is missing: pick one with data.name=..., or all with -m data.name='glob(*)'; "
@@ -35,3 +55,6 @@ class Collection:
             raise ValueError(f"data.name={self.name}: no such picture in this set; there are {names}")
         picture = read_picture(located(files[str(self.name)], self.root), str(self.name))
         return replace(resize_to(crop_to_multiple(picture, self.multiple), self.size), root=self.root)
+
+    def _files(self) -> dict[str, str]:
+        return pictures_of(self.folders, self.root)

@@ -1,17 +1,31 @@
 """One picture from a file."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from dip_lab.images import Picture, read_picture, resize_to
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dip_lab.data.source import Source
+
+if TYPE_CHECKING:
+    from dip_lab.data.images import Images
 
 
 @dataclass
-class File:
+class File(Source):
     """The picture at `path` (relative to where the command was typed), longest side shrunk to `size` px."""
 
     path: str
     size: int | None = None
 
-    def load(self) -> Picture:
-        """Raises ValueError if the file cannot be used, see `dip_lab.images.read_picture`."""
+    @property
+    def label(self) -> str:
+        return Path(str(self.path)).stem
+
+    def load(self) -> Images:
+        """Raises ValueError if the file cannot be used, see `dip_lab.data.images.read_picture`."""
+        from dip_lab.data.images import read_picture
+        from dip_lab.data.sizes import resize_to
+
         return resize_to(read_picture(str(self.path)), self.size)

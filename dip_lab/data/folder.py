@@ -1,36 +1,61 @@
-"""One picture out of a folder."""
+"""One picture from a folder."""
 
+from __future__ import annotations
+
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dip_lab.data.listing import picked, pictures_in, some_of
-from dip_lab.images import Picture, read_picture, resize_to
+from dip_lab.data.registry import digest
+from dip_lab.data.source import Source
+
+if TYPE_CHECKING:
+    from dip_lab.data.images import Images
 
 
 @dataclass
-class Folder:
+class Folder(Source):
     """The picture called `name` (file name or stem) in folder `path`, longest side shrunk to `size` px.
 
-    `name` may be None if the folder holds one picture only.
+    `name` may be None if the folder holds only one picture.
     """
 
     path: str
     name: str | None = None
     size: int | None = None
 
-    def load(self) -> Picture:
+    @property
+    def label(self) -> str:
+        return self._folder.name if self.name is None else Path(str(self.name)).stem
+
+    def names(self) -> list[str]:
+        return pictures_in(self._folder)
+
+    def identity(self) -> dict[str, Any]:
+        with contextlib.suppress(ValueError):  # refused, with the reason, where the picture is read
+            return {"path": digest(str(self._file())), "name": None}
+        return {}
+
+    def load(self) -> Images:
         """Raises ValueError if it is not clear which picture is meant, or the picture cannot be used."""
-        folder = Path(os.path.expanduser(str(self.path)))
-        names = pictures_in(folder)
+        from dip_lab.data.images import read_picture
+        from dip_lab.data.sizes import resize_to
+
+        return resize_to(read_picture(self._file()), self.size)
+
+    @property
+    def _folder(self) -> Path:
+        return Path(os.path.expanduser(str(self.path)))
+
+    def _file(self) -> Path:
+        names = self.names()
         if self.name is not None:
             # str(): the command line reads data.name=101085 as a number.
-            file = picked(names, str(self.name), str(folder))
-        elif len(names) == 1:
-            file = names[0]
-        else:
-            raise ValueError(
-                f"{folder} holds {len(names)} pictures ({some_of(names, 3)}): "
-                "add -m to restore each, or pick one with data.name=..."
-            )
-        return resize_to(read_picture(folder / file), self.size)
+            return self._folder / picked(names, str(self.name), str(self._folder))
+        if len(names) > 1:
+            raise ValueError(f"{self._folder} holds {len(names)} pictures ({some_of(names, 3)}): "
+                             "add -m to restore each, or pick one with data.name=...")
+        return self._folder / names[0]

@@ -8,11 +8,12 @@ from dip_lab.data.listing import pictures_in
 
 
 def groups_in(folder: str | Path, separators: str) -> dict[str, list[str]]:
-    """{name: its files, sorted} of the groups of two or more pictures of a folder.
+    """{name: its files, sorted} for the groups of two or more pictures in a folder.
 
-    A group's name is what stands before the last of the first separator that the stem holds, or before its trailing
-    digits if it holds none of them: with "_-", Camp_IR.png and Camp_Vis.png are "Camp", 010_CT.tif and 010_MR-T2.tif
-    "010", lytro-01-A.jpg and lytro-01-B.jpg "lytro-01", door1.jpg to door5.jpg "door".
+    Of the separators, the first that the stem holds counts: the group's name is what comes before its last occurrence.
+    In a stem without separators, it is what comes before the trailing digits. With "_-", Camp_IR.png and Camp_Vis.png
+    are "Camp", 010_CT.tif and 010_MR-T2.tif "010", lytro-01-A.jpg and lytro-01-B.jpg "lytro-01", door1.jpg to door5.jpg
+    "door".
 
     Raises:
         ValueError: no such folder, or no group in it.

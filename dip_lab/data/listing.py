@@ -7,16 +7,16 @@ EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 def pictures_in(folder: str | Path) -> list[str]:
-    """Sorted names of the files with a picture's extension, in any case.
+    """Sorted names of the files with a picture's extension, in upper or lower case.
 
-    Subfolders (even if called x.png), hidden files and all others are passed over.
+    Subfolders (even if called x.png), hidden files and all others are left out.
 
     Raises:
         ValueError: no such folder, or no picture in it.
     """
     folder = Path(os.path.expanduser(folder))
     if not folder.is_dir():
-        what = "is a file, not a folder: use data=file" if folder.is_file() else "is no folder"
+        what = "is a file, not a folder: use data=file" if folder.is_file() else "is not a folder"
         raise ValueError(f"data.path: {folder} {what} (relative paths start at {Path.cwd()})")
     try:
         names = sorted(
@@ -35,7 +35,7 @@ def picked(names: list[str], name: str, where: str) -> str:
     """The file name in `names` that equals `name`, or else the only one whose stem does.
 
     Raises:
-        ValueError: none or several; the message lists them. `where` is the folder.
+        ValueError: none or several fit; the message lists them. `where` is the folder.
     """
     if name in names:
         return name

@@ -1,4 +1,4 @@
-"""The files of the public data sets: where each lies on this machine, or where it is downloaded from. No torch."""
+"""The files of the public data sets: where each is on this machine, or where it is downloaded from. No torch."""
 
 import contextlib
 import csv
@@ -18,7 +18,7 @@ LOSSLESS = (".png", ".bmp", ".tif")
 
 @dataclass(frozen=True)
 class PublicFile:
-    """One row of registry.csv: a file, the digest that it must have, and a public address of it."""
+    """One row of registry.csv: a file, the digest that it must have, and its public address."""
 
     file: str
     sha256: str
@@ -46,8 +46,8 @@ def cache_folder() -> Path:
 def local(path: str, root: str | None = None) -> Path | None:
     """The file that a person means by `path`, if they have it: relative to here, or to one of `roots`.
 
-    A file of the registry is looked for in `roots` first. Its extension does not count, as long as nothing is lost by
-    it: some were published as BMP and copied as PNG.
+    A file of the registry is looked for in `roots` first. Any lossless extension will do, since some files were
+    published as BMP and copied as PNG.
     """
     registered, here = path in registry(), Path()
     for folder in [*roots(root), here] if registered else [here, *roots(root)]:
@@ -59,10 +59,10 @@ def local(path: str, root: str | None = None) -> Path | None:
 
 
 def located(path: str, root: str | None = None) -> Path:
-    """As `local`; a file of the registry that is not there is downloaded. Any other stays as it was typed.
+    """As `local`; a file of the registry that is not there is downloaded. Any other path stays as it was typed.
 
     Raises:
-        ValueError: it cannot be downloaded; says what to fetch and where to put it.
+        ValueError: it cannot be downloaded; the message says what to fetch and where to put it.
     """
     found = local(path, root)
     if found is None and path in registry():
@@ -73,8 +73,8 @@ def located(path: str, root: str | None = None) -> Path:
 def download(entry: PublicFile, root: str | None = None) -> Path:
     """The file in the cache; fetched if it is not there, or not as registered.
 
-    It appears under its name only when it is whole and right. A broken download starts again at the file's first byte,
-    since the largest has 1.2 MB: what is resumed is a set, of which the files that are complete are not fetched again.
+    It gets its name only when it is complete and correct. A broken download of a file starts again at its first byte,
+    since the largest has 1.2 MB. That of a set is continued: files that are complete are not fetched again.
     """
     import pooch
     from tqdm import tqdm
@@ -83,11 +83,11 @@ def download(entry: PublicFile, root: str | None = None) -> Path:
                            urls={entry.file: entry.url}, retry_if_failed=TRIES - 1)
     pooch.get_logger().setLevel("WARNING")
     try:
-        (cache_folder() / entry.file).parent.mkdir(parents=True, exist_ok=True)  # pooch's fails if two do it at once
-        # total=1: a bar of nothing is false, and pooch asks; disable=None: without a terminal
+        (cache_folder() / entry.file).parent.mkdir(parents=True, exist_ok=True)  # pooch's fails if two run at once
+        # total=1: an empty bar is false, and pooch tests for that; disable=None: no bar without a terminal
         with tqdm(desc=entry.file, total=1, unit="B", unit_scale=True, leave=False, disable=None) as bar:
             return Path(fetcher.fetch(entry.file, downloader=pooch.HTTPDownloader(progressbar=bar, timeout=30)))
-    except (OSError, ValueError) as error:  # those of requests are OSErrors; pooch's ValueError: another digest
+    except (OSError, ValueError) as error:  # errors of requests are OSErrors; pooch's ValueError means another digest
         reason = "the file there is not the one that was registered"
         if isinstance(error, OSError):
             reason = error.strerror or type(error).__name__
@@ -100,14 +100,21 @@ def digest(path: str, root: str | None = None) -> str | None:
     """The SHA-256 of a file as `local` finds it, or else as it is registered; None: there is no such file."""
     found = local(path, root)
     if found is not None:
-        return hashlib.sha256(found.read_bytes()).hexdigest()
+        stat = found.stat()
+        return _content(found.absolute(), stat.st_mtime_ns, stat.st_size)
     return registry()[path].sha256 if path in registry() else None
 
 
-def pictures_of(folders: list[str], root: str | None = None) -> dict[str, str]:
-    """Name -> file of a set's pictures: those of the registry, and more that lie beside them in `roots`.
+@cache
+def _content(path: Path, time: int, size: int) -> str:
+    """The SHA-256 of a file, read once as long as its time and size stay the same."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    A mask (`vase_mask`) is no picture of the set; of two with one name, that of the first folder counts.
+
+def pictures_of(folders: list[str], root: str | None = None) -> dict[str, str]:
+    """Name -> file of a set's pictures: those of the registry, and others that are next to them in `roots`.
+
+    A mask (`vase_mask`) is not a picture of the set; of two with one name, that of the first folder counts.
     """
     found: dict[str, str] = {}
     for folder in folders:

@@ -1,28 +1,41 @@
 """Several registered pictures of one scene."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+from dip_lab.data.source import Source
 
-from dip_lab.images import Picture, read_picture, resize_to
+if TYPE_CHECKING:
+    from dip_lab.data.images import Images
 
 
 @dataclass
-class Sources:
+class Sources(Source):
     """The pictures at `paths` as one: pixels (S, C, H, W), longest side shrunk to `size` px.
 
-    Named by what the names of the files begin with alike. A grey picture beside a coloured one has three equal
+    Their name is the common beginning of the files' names. A grey picture next to a coloured one gets three equal
     channels; transparency is left out.
     """
 
     paths: list[str]
     size: int | None
 
-    def load(self) -> Picture:
+    @property
+    def label(self) -> str:
+        return common_name(self._paths())
+
+    def load(self) -> Images:
         """Raises ValueError if there are fewer than two, one cannot be read, or they are not of one size."""
-        paths = [str(path) for path in self.paths] if isinstance(self.paths, (list, tuple)) else [str(self.paths)]
+        import torch
+
+        from dip_lab.data.images import Images, read_picture
+        from dip_lab.data.sizes import resize_to
+
+        paths = self._paths()
         if len(paths) < 2:
             raise ValueError(f"data.paths=[{','.join(paths)}]: give two or more pictures, data.paths=[a.png,b.png]")
         pictures = [read_picture(path) for path in paths]
@@ -34,11 +47,14 @@ class Sources:
                                  "(width x height): register them, and crop them to one size")
         pixels = [resize_to(picture, self.size).pixels for picture in pictures]
         channels = max(each.shape[1] for each in pixels)
-        return Picture(common_name(paths), torch.cat([each.expand(-1, channels, -1, -1) for each in pixels]))
+        return Images(self.label, torch.cat([each.expand(-1, channels, -1, -1) for each in pixels]))
+
+    def _paths(self) -> list[str]:
+        return [str(path) for path in self.paths] if isinstance(self.paths, (list, tuple)) else [str(self.paths)]
 
 
 def common_name(paths: list[str]) -> str:
-    """What the stems begin with alike, without separators at its end; the first stem where that is nothing.
+    """The common beginning of the stems, without separators at its end; the first stem if there is none.
 
     >>> common_name(["far/lytro-01-A.jpg", "near/lytro-01-B.jpg"])
     'lytro-01'

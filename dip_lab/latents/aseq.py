@@ -1,4 +1,4 @@
-"""The input of autoencoding sequential DIP: the network's own output, taken over every few steps."""
+"""The input of autoencoding sequential DIP: the network's own output, copied every few steps."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,10 @@ from dip_lab.latents.image import ImageLatent, mirrored
 
 
 class Aseq(ImageLatent):
-    """z starts as the observation (A^H y); every `inner` iterations it becomes the image of the present one.
+    """z starts as the observation (A^H y); every `inner` iterations it is replaced by the latest image.
 
     `weight` * mean (f(z) - z)^2, the autoencoding term, is added to the loss.
-    aSeqDIP, https://openreview.net/forum?id=K1EG2ABzNE: 2 inner steps at lr 1e-4 for 2000 rounds of denoising.
+    aSeqDIP, https://openreview.net/forum?id=K1EG2ABzNE, which denoises with 2000 rounds of 2 inner steps at lr 1e-4.
 
     Args:
         inner: iterations between two updates of z.
@@ -27,7 +27,7 @@ class Aseq(ImageLatent):
         super().__init__(path=None, noise_depth=0, scale=1, jitter=0)
         self.inner = integer("latent.inner", inner, 1)
         self.weight = number("latent.weight", weight, 0)
-        self.register_buffer("z", None)  # it moves with the fit, so checkpoints hold it
+        self.register_buffer("z", None)  # it changes during the fit, so checkpoints hold it
 
     def penalty(self, image: Tensor, crop: Callable[[Tensor], Tensor]) -> Tensor | float:
         return self.weight * (image - crop(self.z)).square().mean()

@@ -8,14 +8,14 @@ from torch import nn
 from dip_lab.catalogue import config_folder, options
 from dip_lab.latents.latent import Latent
 
-TAKEN_BY_DEFAULT = ("full", "coordinates")  # by a network that does not say otherwise in `latents`
+TAKEN_BY_DEFAULT = ("full", "coordinates")  # by a network that has no attribute `latents`
 
 
 def check_latent(net: nn.Module, latent: Latent) -> None:
-    """Refuse a latent of a kind that the network has no use for.
+    """Refuse a latent of a kind that the network cannot use.
 
     Raises:
-        ValueError: with the options of configs/latent that it takes.
+        ValueError: the kind does not fit; the message lists the options of configs/latent that do.
     """
     kinds = getattr(net, "latents", TAKEN_BY_DEFAULT)
     if latent.kind not in kinds:

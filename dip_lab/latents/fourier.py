@@ -11,15 +11,15 @@ from dip_lab.latents.meshgrid import meshgrid
 class Fourier(Latent):
     """cos(f x), cos(f y), sin(f x), sin(f y) with f log-spaced from 1 to `highest` radians per picture, x, y in [0, 1].
 
-    PIP, https://arxiv.org/abs/2211.14298: there 8 frequencies to 256 radians, 32 channels, without jitter.
+    PIP, https://arxiv.org/abs/2211.14298, has 8 frequencies up to 256 radians, which is 32 channels, and no jitter.
 
     Args:
-        frequencies: how many; z has 4 channels for each.
-        highest: the highest of them; at about 3 times the picture's side it reaches single pixels.
+        frequencies: their number; z has 4 channels for each.
+        highest: the highest frequency; about 3 times the picture's side in px resolves single pixels.
         jitter: standard deviation of the noise added at each iteration.
 
     Raises:
-        ValueError: `frequencies` below 1, `highest` below 1, `jitter` negative.
+        ValueError: `frequencies` or `highest` is below 1, or `jitter` is negative.
 
     >>> latent = Fourier(frequencies=2, highest=4, jitter=0)
     >>> latent.prepare(height=3, width=5, seed=0)

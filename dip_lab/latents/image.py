@@ -5,27 +5,27 @@ import torch
 from torch import Tensor
 
 from dip_lab.checks import integer
+from dip_lab.data.images import read_picture
 from dip_lab.data.registry import located
-from dip_lab.images import read_picture
 from dip_lab.latents.latent import Latent, Pictured
 from dip_lab.latents.noise import Noise
 
 
 class ImageLatent(Latent):
-    """The picture at `path`, or else the observation at the restoration's size; with noise channels beside it.
+    """The picture at `path` or, without a path, the observation at the restoration's size; noise channels may follow.
 
-    Beyond the picture's edges, where a network wants a larger latent, it is mirrored. The published flash/no-flash
+    Where a network needs a larger latent, the picture is mirrored at its edges. The published flash/no-flash
     restoration takes the flash picture alone: Deep Image Prior, https://arxiv.org/abs/1711.10925
 
     Args:
-        path: a guide of the restoration's size, a file here or of a public data set; None: the observation.
+        path: a guide of the restoration's size, a local file or one of a public data set; None: the observation.
         noise_depth: channels of uniform noise after those of the picture; 0: the picture alone.
         scale: what the noise is multiplied by.
         jitter: standard deviation of the noise added to all channels at each iteration.
 
     Raises:
-        ValueError: the guide cannot be read or has another size; `scale` not positive, `noise_depth` or `jitter`
-            negative.
+        ValueError: the guide cannot be read or has another size; `scale` is not positive; `noise_depth` or `jitter`
+            is negative.
     """
 
     def __init__(self, path: str | None, noise_depth: int, scale: float, jitter: float) -> None:
@@ -56,10 +56,10 @@ class ImageLatent(Latent):
 
 
 class Guide(ImageLatent):
-    """The picture `path` that guides a restoration, with noise channels beside it.
+    """The picture at `path` that guides a restoration, followed by noise channels.
 
     Raises:
-        ValueError: there is none, and as `ImageLatent`.
+        ValueError: there is no path, or as in `ImageLatent`.
     """
 
     def __init__(self, path: str | None, noise_depth: int, scale: float, jitter: float) -> None:

@@ -1,4 +1,4 @@
-"""What every latent shares: a fixed input z, and a fresh small noise on top of it at each iteration."""
+"""The base class of the latents: a fixed input z, with a little fresh noise added at each iteration."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -26,11 +26,11 @@ class Latent(nn.Module):
     Attributes:
         kind: what a network can expect of z: "full" (features of each pixel), "coordinates" (of each pixel, in
             [0, 1]) or "coarse" (features at the small size that a decoder starts from).
-        depth: channels of z; for a latent made of the picture, known after `setup`.
+        depth: channels of z; for a latent made of the picture, known only after `setup`.
         z: (1, depth, H, W) float32 buffer, not persistent: `prepare` makes it again from the seed.
 
     Raises:
-        ValueError: `depth` is no whole number from 1 on, or `jitter` no number from 0 on.
+        ValueError: `depth` is not a whole number of at least 1, or `jitter` is not a number of at least 0.
     """
 
     kind = "full"
@@ -45,7 +45,7 @@ class Latent(nn.Module):
         self._jittered: Tensor | None = None
 
     def setup(self, problem: Pictured) -> None:
-        """See the problem, for a latent that is made of it; before `depth` is read."""
+        """Take what the latent is made of from the problem, before `depth` is read. Default: does nothing."""
 
     def prepare(self, height: int, width: int, seed: int) -> None:
         """Make z for the padded size; move the module to its device and memory format afterwards."""
@@ -70,21 +70,21 @@ class Latent(nn.Module):
         return torch.add(self.z, self._draw(iteration), alpha=self.jitter, out=self._jittered)
 
     def penalty(self, image: Tensor, crop: Callable[[Tensor], Tensor]) -> Tensor | float:
-        """A term of the loss for a latent that is fitted; `crop` takes the margin around the image off a tensor."""
+        """A term that the latent adds to the loss, by default 0; `crop` cuts the margin around the image off."""
         return 0.0
 
     def after_step(self, image: Tensor, iteration: int) -> None:
-        """Update z by the step's output (1, C, H, W), detached, for a latent that follows it."""
+        """Update z after a step, whose detached output (1, C, H, W) is `image`. Default: does nothing."""
 
     def _draw(self, iteration: int) -> Tensor:
         """N(0, 1) of z's size, into a buffer that the next call overwrites."""
-        # Drawn contiguous whatever z's layout: normal_ on a channels-last tensor is 12 times slower on
-        # the CPU (32 x 256 x 256: 74 ms against 6), and a seed gives the same noise in both layouts.
+        # Drawn in contiguous memory whatever z's layout: normal_ on a channels-last tensor is 12 times slower
+        # on the CPU (32 x 256 x 256: 74 ms against 6 ms), and a seed then gives the same noise in both layouts.
         if self._noise is None or self._noise.shape != self.z.shape or self._noise.device != self.z.device:
             self._noise = torch.empty_like(self.z, memory_format=torch.contiguous_format)
         return self._noise.normal_(generator=generator_of(self._seed, "jitter", iteration, self.z.device))
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:
-    """Same device, type, sides and memory layout."""
+    """Whether both have the same device, type, shape and memory layout."""
     return (a.device, a.dtype, a.shape, a.stride()) == (b.device, b.dtype, b.shape, b.stride())

@@ -1,4 +1,4 @@
-"""A latent that is fitted with the weights."""
+"""A latent that is fitted together with the weights."""
 
 import torch
 from torch import Tensor, nn
@@ -8,13 +8,13 @@ from dip_lab.latents.latent import Latent, Pictured
 
 
 class Learned(Latent):
-    """Any other latent as a start; then z itself is optimised, with a learning rate of its own.
+    """z starts as any other latent and is then optimised itself, with a learning rate of its own.
 
     Attributes:
-        lr: z's learning rate; the optimiser takes it for z in place of its own.
+        lr: z's learning rate; the optimiser uses it for z in place of its own.
 
     Raises:
-        ValueError: `lr` is no positive number.
+        ValueError: `lr` is not a positive number.
     """
 
     def __init__(self, start: Latent, lr: float) -> None:
@@ -35,7 +35,7 @@ class Learned(Latent):
         self.start.z = None
 
     def forward(self, iteration: int | None) -> Tensor:
-        """As `Latent`'s, with a gradient to z."""
+        """As in `Latent`, with a gradient to z."""
         if iteration is None or self.jitter == 0:
             return self.z
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Coordinates as latent: favours smooth, large-scale content."""
+"""Coordinates as the latent, which favour smooth, large-scale content."""
 
 import torch
 from torch import Tensor

@@ -20,7 +20,7 @@ class Noise(Latent):
         jitter: standard deviation of the noise added at each iteration.
 
     Raises:
-        ValueError: unknown law, `scale` not positive, `depth` below 1, `jitter` negative.
+        ValueError: `law` is unknown, `scale` is not positive, `depth` is below 1, or `jitter` is negative.
     """
 
     def __init__(self, law: str, scale: float, depth: int, jitter: float) -> None:

@@ -11,16 +11,16 @@ from dip_lab.randomness import generator_of
 
 
 class SelfGuided(ImageLatent):
-    """z starts as the observation and is optimised; the data term sees the mean of the images of some noisy copies.
+    """z starts as the observation and is optimised; the data term takes the mean image of several noisy copies of z.
 
     Copy k of iteration t is z + spread * max(z) * U[0, 1); `weight` * mean (f(z + noise) - z)^2, the denoising term,
-    is added to the loss, so that the network removes noise from z rather than reproduce it.
+    is added to the loss, so that the network removes noise from z rather than reproducing it.
     Self-guided DIP, https://arxiv.org/abs/2402.04097
 
     Args:
-        lr: z's learning rate; the optimiser takes it for z in place of its own. Published 0.1.
-        copies: noisy copies at each iteration, each a pass of the network; published 4.
-        spread: of their noise, in the largest value of z.
+        lr: z's learning rate; the optimiser uses it for z in place of its own. Published 0.1.
+        copies: number of noisy copies at each iteration; each is one pass through the network. Published 4.
+        spread: size of their noise, as a fraction of the largest value of z.
         weight: of the denoising term.
 
     Raises:

@@ -5,13 +5,13 @@ import logging
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
-from dip_lab.images import to_uint8
+from dip_lab.png import to_uint8
 
 log = logging.getLogger(__name__)
 
 
 def log_image(loggers: list[Logger], key: str, image: Tensor, iteration: int) -> None:
-    """Send one picture to each logger with a `log_image` (as W&B's has); the others are left alone."""
+    """Send one picture to each logger that has a `log_image`, such as W&B's; the others are skipped."""
     for logger in loggers:
         if hasattr(logger, "log_image"):
             try:

@@ -8,15 +8,15 @@ from typing import Any
 from omegaconf import DictConfig
 
 from dip_lab import sweep
+from dip_lab.checks import one_line
 from dip_lab.loggers.wandb_run import close_run, log_table, open_run, warn_once
-from dip_lab.runs import one_line
 
 
 class SweepTable(sweep.SweepSummary):
     """Hydra's callback around a multirun, which also shows summary.csv of each group in a W&B run `<group>-summary`.
 
-    A repeated sweep continues that run. A subclass, as Hydra calls the callbacks of an end in the reverse of their
-    order, and the one that logger=wandb adds would come before summary.csv.
+    A repeated sweep continues that run. This is a subclass and not a second callback, because Hydra calls callbacks at
+    the end in reverse order: one added by logger=wandb would run before summary.csv exists.
     """
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -26,7 +26,7 @@ class SweepTable(sweep.SweepSummary):
 
 
 def show_table(project: str, mode: str, group: Path) -> None:
-    """Show the summary.csv of a group's folder in a run of its own; a failure is a warning."""
+    """Show the summary.csv of a group's folder in a run of its own; a failure only logs a warning."""
     name = f"{group.name}-summary"
     try:
         run = open_run(project, mode, str(group), group.name, name, name, job_type="summary")
@@ -38,7 +38,7 @@ def show_table(project: str, mode: str, group: Path) -> None:
 
 
 def read_table(path: Path) -> tuple[list[str], list[list[Any]]]:
-    """(columns, rows) of a CSV file; a column of numbers has numbers, and an empty field is None."""
+    """(columns, rows) of a CSV file; columns that hold only numbers become numbers, and empty fields None."""
     with open(path, newline="") as file:
         header, *rows = csv.reader(file)
     columns = [_typed([row[i] for row in rows]) for i in range(len(header))]

@@ -7,12 +7,12 @@ from typing import Any
 
 from pytorch_lightning.loggers import WandbLogger
 
+from dip_lab.checks import one_line
 from dip_lab.loggers.wandb_run import close_run, log_table, open_run, warn_once
-from dip_lab.runs import one_line
 
 
 def _unless_broken(log: Callable[..., None]) -> Callable[..., None]:
-    """After the first error, such as a full disk or the death of W&B's own process, nothing is logged any more."""
+    """Log nothing more after the first error, such as a full disk or the death of W&B's own process."""
 
     @functools.wraps(log)
     def attempt(self: "IterationLogger", *args: Any, **kwargs: Any) -> None:
@@ -22,7 +22,7 @@ def _unless_broken(log: Callable[..., None]) -> Callable[..., None]:
             log(self, *args, **kwargs)
         except Exception as error:
             self.broken = True
-            warn_once("Weights & Biases broke off (%s): history.csv has the curves", one_line(error))
+            warn_once("Weights & Biases stopped logging (%s): history.csv has the curves", one_line(error))
 
     return attempt
 
@@ -56,7 +56,7 @@ class IterationLogger(WandbLogger):
 
     @_unless_broken
     def summarize(self, summary: dict[str, Any]) -> None:
-        """Put the numbers and words of result.json into the run's summary."""
+        """Put the numbers and texts of result.json into the run's summary."""
         self.experiment.summary.update({k: v for k, v in summary.items() if isinstance(v, int | float | str)})
 
     def finish(self, exit_code: int) -> None:
@@ -65,15 +65,15 @@ class IterationLogger(WandbLogger):
 
 
 def start(project: str, mode: str, save_dir: str, group: str, job_type: str, tags: list[str]) -> IterationLogger | None:
-    """Open the run of one fit; None, with a warning, when W&B cannot: a tracker never prevents a fit.
+    """Open the run of one fit; None, with a warning, if W&B cannot: a tracker never prevents a fit.
 
     Args:
         mode: offline, online or disabled; the variable WANDB_MODE wins. Online falls back to offline.
-        save_dir: the run's folder; W&B keeps its files in `wandb/` there. Its name is the run's name, and the hash
-            at its end makes the run's id, so a continued cell continues its run.
+        save_dir: the run's folder; W&B keeps its files in `wandb/` there. The folder's name is the run's name, and
+            the hash at its end is in the run's id, so a continued cell continues its run.
 
     Raises:
-        ValueError: an unknown mode.
+        ValueError: `mode` is unknown.
     """
     name = Path(save_dir).name
     run = open_run(project, mode, save_dir, group, name, f"{group[:80]}-{name.rsplit('-', 1)[-1]}",

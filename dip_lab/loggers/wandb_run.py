@@ -10,24 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dip_lab.checks import one_of
-from dip_lab.runs import one_line
+from dip_lab.checks import one_line, one_of
 
 log = logging.getLogger(__name__)
 PATIENCE = 5  # seconds that an online run waits for its server: at its start, for a table, at its end
-ON_DISK = 60  # seconds that an offline run may take for the same on a machine that is busy
-# A run holds what is logged to it: not the program, its packages, output and repository, not the machine and its load.
+ON_DISK = 60  # seconds that an offline run may take for the same on a busy machine
+# A run holds only what is logged to it: nothing of the program, its packages, output and repository, or the machine.
 ONLY_WHAT_IS_LOGGED = {
     "program": "", "disable_code": True, "save_code": False, "disable_git": True, "disable_job_creation": True,
     "x_save_requirements": False, "console": "off", "host": "", "x_disable_machine_info": True, "x_disable_meta": True,
     "x_disable_stats": True,
 }
-stays_offline = False  # an online run of this process has failed: the others do not wait for the server again
+stays_offline = False  # true once an online run of this process has failed: later ones do not wait for the server
 has_warned = False
 
 
 def warn_once(text: str, *values: Any) -> None:
-    """Warn of the first trouble of the process: what follows, in this run and in others, has the same cause."""
+    """Log the process's first warning only: later ones, in this run and in others, have the same cause."""
     global has_warned
     if not has_warned:
         has_warned = True
@@ -35,7 +34,7 @@ def warn_once(text: str, *values: Any) -> None:
 
 
 def open_run(project: str, mode: str, save_dir: str, group: str, name: str, id: str, **labels: Any) -> Any:
-    """Open one run, of which every curve's axis is `iteration`; None, with a warning, when W&B cannot even write.
+    """Open one run whose curves all have the axis `iteration`; None, with a warning, if W&B cannot even write.
 
     An online run that cannot start within a few seconds becomes an offline one, as do all later ones of the process.
     Never asks for a login. Online runs silence what W&B itself prints, for the whole process. Errors are not reported
@@ -48,7 +47,7 @@ def open_run(project: str, mode: str, save_dir: str, group: str, name: str, id: 
         labels: more arguments of `wandb.init`.
 
     Raises:
-        ValueError: an unknown mode.
+        ValueError: `mode` is unknown.
     """
     mode = one_of("logger.mode", os.environ.get("WANDB_MODE") or mode, ("offline", "online", "disabled"))
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
@@ -59,25 +58,25 @@ def open_run(project: str, mode: str, save_dir: str, group: str, name: str, id: 
     try:
         try:
             return _init(mode, labels)
-        except Exception as error:  # no key, a wrong one, no network, a server that is ill, a dead process of W&B's
+        except Exception as error:  # no key or a wrong one, no network, a broken server, a dead W&B process
             if mode == "online":
                 _stay_offline(one_line(error), "", save_dir, "offline-run-*")
             _start_over()
             return _init("offline", labels)
-    except Exception as error:  # a full disk, a W&B that is not there
+    except Exception as error:  # a full disk, or W&B is not installed
         warn_once("Weights & Biases did not start (%s): history.csv has the curves", one_line(error))
         return None
 
 
 def log_table(run: Any, key: str, columns: list[str], rows: list[list[Any]]) -> None:
-    """Log one table. For tables alone W&B asks its server first, which is not waited for without end."""
+    """Log one table. Only for tables does W&B ask its server first; the wait for it is limited."""
     import wandb
 
     try:
         _within_patience(lambda: run.log({key: wandb.Table(columns=columns, data=rows)}))
     except TimeoutError:
         _leave_on_disk(run)
-    except Exception as error:  # a CSV file beside the run has it
+    except Exception as error:  # a CSV file next to the run has it
         warn_once("Weights & Biases did not take the table %s (%s)", key, one_line(error))
 
 
@@ -112,15 +111,15 @@ def _start_over() -> None:
     """End W&B's own process and all its runs: nothing less frees the id of a run that failed to start."""
     import wandb
 
-    with contextlib.suppress(Exception):  # it may be dead, or wait for its requests without end
+    with contextlib.suppress(Exception):  # it may be dead, or wait for its requests forever
         _within_patience(wandb.teardown)
 
 
 def _within_patience(act: Callable[[], None]) -> None:
-    """Do what may block, or even end the thread that calls it, in a thread of its own.
+    """Call `act`, which may block or even end the thread that calls it, in a thread of its own.
 
     Raises:
-        TimeoutError: it goes on, unattended.
+        TimeoutError: `act` takes more than `PATIENCE` seconds; it goes on unattended.
     """
     errors = []
 

@@ -1,4 +1,4 @@
-"""The layers the networks share, and the checks that only their YAML values need."""
+"""Layers that the networks share, and checks that only the settings of networks need."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dip_lab.checks import integer
 
 ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
-    # In place is safe: each follows a norm, whose backward needs its input and not its output.
+    # In place is safe: each follows a norm, whose backward pass needs the norm's input and not its output.
     "leaky_relu": partial(nn.LeakyReLU, 0.2, inplace=True),
     "relu": partial(nn.ReLU, inplace=True),
     "swish": nn.SiLU,
@@ -28,21 +28,21 @@ UPSAMPLINGS = ("bilinear", "nearest")
 
 
 def kernel_size(key: str, value: object) -> int:
-    """`value` if it can be the side of a convolution that keeps the size."""
+    """Return `value` if it is odd: a convolution with such a kernel can keep the size of the picture."""
     if integer(key, value, 1) % 2 == 0:
         raise ValueError(f"{key}={value}: give an odd whole number: 1, 3, 5, 7 ...")
     return value
 
 
 def listed(key: str, value: object) -> list:
-    """A YAML list as a Python list; a ValueError if it is no list or empty."""
+    """A YAML list as a Python list; a ValueError if it is empty or not a list."""
     if isinstance(value, str) or not isinstance(value, Sequence) or len(value) == 0:
         raise ValueError(f"{key}={value}: give a list with one value per scale, outermost first")
     return list(value)
 
 
 def per_scale(key: str, value: object, scales: int) -> list:
-    """One value for all scales, or a list with one for each, outermost first: a list of length `scales`."""
+    """A list of length `scales`, outermost first, made from one value for all scales or from such a list."""
     if isinstance(value, str) or not isinstance(value, Sequence):
         return [value] * scales
     if len(value) != scales:
@@ -53,8 +53,9 @@ def per_scale(key: str, value: object, scales: int) -> list:
 def reflect_pad(x: Tensor, pad: int) -> Tensor:
     """Mirror `pad` pixels outward on each side of (N, C, H, W); H and W must exceed `pad`.
 
-    The backward of `F.pad` has no deterministic kernel on CUDA, so strict runs there glue slices together.
-    Elsewhere `F.pad` is 15 times faster (128 channels, 128 px, one CPU core: 1.6 ms against 24 in bf16).
+    The backward pass of `F.pad` has no deterministic kernel on CUDA, so strict runs concatenate slices there.
+    Everywhere else `F.pad` is used, which is 15 times faster (128 channels, 128 px, one CPU core: 1.6 ms
+    against 24 ms in bf16).
     """
     if x.is_cuda and torch.are_deterministic_algorithms_enabled():
         return reflect_pad_by_slices(x, pad)
@@ -62,7 +63,7 @@ def reflect_pad(x: Tensor, pad: int) -> Tensor:
 
 
 def reflect_pad_by_slices(x: Tensor, pad: int) -> Tensor:
-    """`reflect_pad` out of slices and concatenation alone, which are deterministic everywhere."""
+    """`reflect_pad` made of slices and concatenations only, which are deterministic on every device."""
     for dim in (3, 2):
         last = x.shape[dim] - 1
         before = [x.narrow(dim, i, 1) for i in range(pad, 0, -1)]
@@ -92,15 +93,15 @@ class Conv(nn.Conv2d):
 
 
 def norm_act(channels: int, activation: str, norm: str = "batch") -> list[nn.Module]:
-    """Norm and activation, to follow a convolution."""
+    """The norm and the activation that follow a convolution."""
     return [NORMS[norm](channels), ACTIVATIONS[activation]()]
 
 
 class Merge(nn.Module):
-    """Upsample x2, concatenate, batch-norm, pad, convolve: the costliest spot of the skip network.
+    """Upsample x2, concatenate, batch-norm, pad, convolve: the costliest part of the skip network.
 
-    One module owns all five, so that an exact rewrite (which never makes the big concatenated map) can
-    take its place without a change elsewhere.
+    All five steps are in one module so that an exact rewrite, which never builds the large concatenated map,
+    can replace it without changes elsewhere.
     """
 
     def __init__(self, skip: int, deep: int, out_channels: int, kernel: int, upsample: str, padding: str):
@@ -110,7 +111,7 @@ class Merge(nn.Module):
         self.conv = Conv(skip + deep, out_channels, kernel, padding)
 
     def forward(self, deep: Tensor, skip: Tensor | None) -> Tensor:
-        """(N, deep, H, W) and (N, skip, 2H, 2W), None without a branch, to (N, out_channels, 2H, 2W)."""
+        """(N, deep, H, W) and (N, skip, 2H, 2W) (None if there is no branch) to (N, out_channels, 2H, 2W)."""
         x = self.upsample(deep)
         if skip is not None:
             x = torch.cat((skip, x), 1)
@@ -140,11 +141,11 @@ class Lanczos(nn.Module):
 
 
 def max_unpool(x: Tensor, indices: Tensor) -> Tensor:
-    """Put (N, C, H, W) back where a 2x2 max-pooling took it from: (N, C, 2H, 2W), zero elsewhere.
+    """Put the values (N, C, H, W) back where a 2x2 max-pooling took them from: (N, C, 2H, 2W), zero elsewhere.
 
-    `F.max_unpool2d` refuses strict determinism, so there and on every GPU a scatter does it. On the CPU
-    the scatter is 3 to 5 times slower (32 channels, 256 px, channels-last, forward and backward).
-    `indices` are those of `F.max_pool2d(..., return_indices=True)`.
+    `F.max_unpool2d` raises an error in strictly deterministic runs, so those, and every GPU, use a scatter. On
+    the CPU the scatter is 3 to 5 times slower (32 channels, 256 px, channels-last, forward and backward).
+    `indices` come from `F.max_pool2d(..., return_indices=True)`.
     """
     if x.device.type != "cpu" or torch.are_deterministic_algorithms_enabled():
         return max_unpool_by_scatter(x, indices)
@@ -157,12 +158,12 @@ def max_unpool_by_scatter(x: Tensor, indices: Tensor) -> Tensor:
     is_last = x.is_contiguous(memory_format=torch.channels_last)
     layout = torch.channels_last if is_last else torch.contiguous_format
     zeros = torch.empty((n, c, 2 * h, 2 * w), dtype=x.dtype, device=x.device, memory_format=layout).zero_()
-    # In place into a view: the out-of-place scatter answers in contiguous format whatever it got.
+    # In place into a view: the out-of-place scatter always returns contiguous memory, whatever its input.
     return zeros.flatten(2).scatter_(2, indices.flatten(2), x.flatten(2)).unflatten(2, (2 * h, 2 * w))
 
 
 def to_image(logits: Tensor) -> Tensor:
-    """Sigmoid in float32 or wider: in bfloat16 its steps above 1/2 would be 1/256, as of 8-bit pictures."""
+    """Sigmoid in float32 or wider: in bfloat16 its steps above 1/2 would be 1/256, as in 8-bit pictures."""
     return torch.sigmoid(logits.to(torch.promote_types(logits.dtype, torch.float32)))
 
 

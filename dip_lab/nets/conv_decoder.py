@@ -10,8 +10,8 @@ from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, Conv,
 class ConvDecoder(nn.Module):
     """Layers of upsampling, 3x3 convolution, activation, norm; the last layer does not enlarge.
 
-    The sides grow geometrically from the latent's to `upscale` times as much, by the same factor in each layer, which
-    need not be whole.
+    All other layers enlarge the sides by the same factor, which need not be whole, until they are `upscale` times
+    those of the latent.
 
     Raises:
         ValueError: a value is out of its range.

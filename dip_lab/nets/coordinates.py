@@ -1,4 +1,4 @@
-"""What the coordinate networks share: a first layer in float32, then layers that act on each pixel alone."""
+"""Parts of the coordinate networks, which map each pixel on its own: a first layer in float32, uniform weights."""
 
 import torch
 from torch import Tensor, nn
@@ -7,8 +7,8 @@ from torch import Tensor, nn
 class FirstLayer(nn.Conv2d):
     """1x1 convolution of the coordinates in float32 or wider, under autocast too.
 
-    Its output is multiplied by 30 or more before a sine: in bfloat16, which has 8 bits, pictures of more than some
-    100 px would have columns of equal coordinates.
+    Its output is multiplied by 30 or more before a sine. In bfloat16, which has 8 significant bits, neighbouring
+    columns of a picture wider than about 100 px would get equal coordinates.
     """
 
     def __init__(self, in_channels: int, out_channels: int, bias: bool = True):

@@ -17,8 +17,9 @@ class CvT(nn.Module):
 
     `channels`, `depths` and `heads` have one value per scale, outermost (full size) first; a scale of depth 0 has
     convolutions alone. Tokens are the pixels of overlapping 3x3 convolutions of stride 2; there is no class token
-    and no positional embedding, as published. Unlike there, batch-norm and swish follow the embeddings, the
-    convolutions of the attention carry no bias (their norms do), and keys are bounded in number, see `Attention`.
+    and no positional embedding, as published. Unlike in the published network, batch-norm and swish follow the
+    embeddings, the convolutions of the attention have no bias (their norms have one), and the number of keys is
+    bounded, see `Attention`.
 
     Raises:
         ValueError: a value is out of its range, or `heads` do not divide `channels`.
@@ -77,10 +78,11 @@ class CvT(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention of a map to itself; keys and values from a map averaged down to `kv_side` at most.
+    """Multi-head self-attention of a map; keys and values come from the map averaged down to at most `kv_side` a side.
 
-    So the cost grows with the number of pixels and not with its square, as it does where the published code keeps
-    one key in four. Scores are scaled by the square root of a head's width; that code takes the whole map's.
+    The cost therefore grows with the number of pixels. In the published code, which keeps one key in four, it grows
+    with the square of that number. Scores are divided by the square root of one head's width; the published code
+    takes the width of the whole map.
     """
 
     def __init__(self, width: int, heads: int, kv_side: int):
@@ -97,7 +99,7 @@ class Attention(nn.Module):
         return self.mix(out.mT.unflatten(2, x.shape[2:]))
 
     def reduced(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) averaged by the least whole factors that leave `kv_side` rows and columns or fewer."""
+        """(N, C, H, W) averaged by the smallest whole factors that leave at most `kv_side` rows and columns."""
         factors = [math.ceil(side / self.kv_side) for side in x.shape[2:]]
         return x if max(factors) == 1 else F.avg_pool2d(x, factors, ceil_mode=True)
 
@@ -107,7 +109,7 @@ class Attention(nn.Module):
 
 
 def projection(width: int) -> nn.Sequential:
-    """CvT's queries, keys or values; its padding with zeros stands in for a positional embedding."""
+    """The layers that make CvT's queries, keys or values; zero padding takes the place of a positional embedding."""
     return nn.Sequential(
         nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False),
         nn.BatchNorm2d(width),

@@ -9,8 +9,8 @@ from dip_lab.nets.blocks import ACTIVATIONS, NORMS, UPSAMPLINGS, to_image
 class DeepDecoder(nn.Module):
     """Layers of 1x1 convolution, x2 upsampling, activation, norm; the last layer does not enlarge.
 
-    Neighbouring pixels meet in the upsampling alone. The convolution comes first, as published; it commutes with the
-    upsampling, and costs a quarter there. `upscale` is the size of the image over that of the latent.
+    Only the upsampling mixes neighbouring pixels. The convolution comes before it, as published: the two commute,
+    and before the upsampling it costs a quarter. `upscale` is the size of the image divided by that of the latent.
 
     Raises:
         ValueError: a value is out of its range.

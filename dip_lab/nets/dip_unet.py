@@ -14,7 +14,7 @@ DOWNSAMPLINGS: Mapping[str, Callable[[], nn.Module]] = {"max": lambda: nn.MaxPoo
 class DIPUNet(nn.Module):
     """Encoder and decoder of double 3x3 convolutions, joined at each level by full-width concatenation.
 
-    Unlike `UNet`, the published one, its decoder has norms too, and as many levels as `channels` has widths.
+    Unlike `UNet`, the published one, it has norms in the decoder too, and one level for each width in `channels`.
 
     Raises:
         ValueError: a value is out of its range.

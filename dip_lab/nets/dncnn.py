@@ -7,10 +7,11 @@ from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, Conv, norm_act, to
 
 
 class DnCNN(nn.Module):
-    """A plain stack of 3x3 convolutions at full size, norms in all but the first and the last.
+    """A plain stack of 3x3 convolutions at full size, with norms after all but the first and the last.
 
-    The published denoiser subtracts its output from its input; as a generator that would copy the latent into the
-    picture, so the output is the image itself. Sees `2 layers + 1` px, so its prior on large scales is weak.
+    The published denoiser subtracts its output from its input. In a generator that would copy the latent into the
+    picture, so here the output is the image itself. Each pixel sees only `2 layers + 1` px, so the prior is weak at
+    large scales.
 
     Raises:
         ValueError: a value is out of its range.

@@ -11,7 +11,7 @@ from dip_lab.nets.coordinates import FirstLayer
 
 
 class MLP(nn.Module):
-    """Pixel coordinates -> cos and sin of random frequencies -> hidden layers -> colour, each pixel for itself.
+    """Pixel coordinates -> cos and sin of random frequencies -> hidden layers -> colour, each pixel on its own.
 
     The frequencies are drawn from N(0, scale^2) cycles per picture, and are not fitted. A small `scale` gives smooth
     pictures, a large one fits noise.
@@ -43,7 +43,7 @@ class MLP(nn.Module):
         activation = one_of("net.activation", activation, ACTIVATIONS)
         self.features = FirstLayer(in_channels, frequencies, bias=False)
         nn.init.normal_(self.features.weight, std=2 * math.pi * scale)
-        # A buffer, not a parameter: no rule of initialisation, optimiser or weight decay may change it.
+        # A buffer, not a parameter: neither initialisation nor optimiser nor weight decay may change it.
         weight = self.features.weight.detach()
         del self.features.weight
         self.features.register_buffer("weight", weight)

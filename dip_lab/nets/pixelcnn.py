@@ -16,8 +16,8 @@ class PixelCNN(nn.Module):
     The last convolution gives `levels` logits per channel and pixel, level k standing for k / (levels - 1). The
     image is the expected value of their softmax, as the most likely level has no gradient.
 
-    Channels are ordered as well: of each map's n features, feature j belongs to channel j * out_channels // n, and a
-    latent of any depth is divided alike. A channel sees, of its own pixel, only what belongs to lower channels.
+    Channels are ordered as well: in a map of n features, feature j belongs to channel j * out_channels // n, and a
+    latent of any depth is divided in the same way. Within its own pixel, a channel sees only lower channels.
 
     There is no normalisation layer: its statistics would let every output see every pixel.
 
@@ -58,7 +58,7 @@ class PixelCNN(nn.Module):
         return torch.stack([expected(logits) for logits in self.logits(z)], 1)
 
     def logits(self, z: Tensor) -> Iterator[Tensor]:
-        """(N, H, W, levels) of one output channel after the other: together they are `levels` times the image."""
+        """(N, H, W, levels) for one output channel after the other: together `levels` times as large as the image."""
         above, left = self.first(z, z)
         for layer in self.layers:
             above, left = layer(above, left)
@@ -93,18 +93,18 @@ class PixelCNN(nn.Module):
 
 
 class Gated(nn.Module):
-    """One layer of both stacks: (what is above, what is to the left) of each pixel, at full size each.
+    """One layer of both stacks, each at full size: what is above each pixel, and what is to its left.
 
-    The vertical stack holds at row i what the rows up to i say. The horizontal stack gets it shifted down by one row,
-    so all of it is in the past and needs no mask. The first layer hides a pixel's own channel ("mask A"), so it has no
-    residual, which would show it.
+    Row i of the vertical stack depends on the rows up to i. The horizontal stack gets it shifted down by one row, so
+    that all of it comes before the pixel and needs no mask. The first layer hides a pixel's own channel ("mask A"); it
+    has no residual connection, which would reveal that channel.
     """
 
     def __init__(self, before: Tensor, after: Tensor, kernel: int, first: bool):
         super().__init__()
         gates, reach = after.repeat(2), kernel // 2
         self.first = first
-        # The kernel's rows as published: at first those above the pixel, where the shift will put them.
+        # As many kernel rows as published: in the first layer only those that the shift puts above the pixel.
         self.vertical = Above(len(before), len(gates), reach if first else reach + 1, kernel)
         self.link = nn.Conv2d(len(gates), len(gates), 1, bias=False)
         self.horizontal = Left(before, gates, reach, strict=first)
@@ -117,7 +117,7 @@ class Gated(nn.Module):
 
 
 class Above(nn.Conv2d):
-    """A convolution over `rows` rows of which the pixel's own is the last, and `kernel` columns around it."""
+    """A convolution over `rows` rows, the last of which is the pixel's own, and over `kernel` columns around it."""
 
     def __init__(self, in_channels: int, out_channels: int, rows: int, kernel: int):
         super().__init__(in_channels, out_channels, (rows, kernel), padding=(0, kernel // 2))
@@ -129,8 +129,8 @@ class Above(nn.Conv2d):
 class Left(nn.Conv2d):
     """A convolution over `reach` pixels to the left and over the pixel itself, where features are masked.
 
-    `before` and `after` name the channel that each feature belongs to. Of the pixel itself a feature sees those of
-    lower channels, and unless `strict` also those of its own.
+    `before` and `after` give the channel of each input and output feature. Within the pixel itself, an output feature
+    sees the input features of lower channels and, unless `strict`, those of its own channel.
     """
 
     mask: Tensor
@@ -164,18 +164,18 @@ def gated(x: Tensor) -> Tensor:
 
 
 def shifted_down(x: Tensor) -> Tensor:
-    """Row i takes what was in row i - 1; the first is zero."""
+    """Shift the rows down by one: row i takes what was in row i - 1, and the first row is zero."""
     return F.pad(x, (0, 0, 1, -1))
 
 
 def expected(logits: Tensor) -> Tensor:
-    """The softmax's expected value, (..., levels) -> (...) in [0, 1]."""
+    """The expected value of the softmax, (..., levels) -> (...) in [0, 1]."""
     p = wide(logits).softmax(-1)
     levels = torch.arange(p.shape[-1], dtype=p.dtype, device=p.device) / (p.shape[-1] - 1)
-    with torch.autocast(p.device.type, enabled=False):  # it would make the product one of bfloat16
+    with torch.autocast(p.device.type, enabled=False):  # autocast would compute the product in bfloat16
         return (p @ levels).clamp(max=1)  # a rounded softmax can sum to more
 
 
 def wide(x: Tensor) -> Tensor:
-    """As float32 or wider."""
+    """`x` as float32, or wider if it is."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

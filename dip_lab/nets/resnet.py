@@ -7,7 +7,7 @@ from dip_lab.nets.blocks import ACTIVATIONS, PADDINGS, Conv, norm_act, to_image
 
 
 class ResNet(nn.Module):
-    """Residual blocks at full size, no down- or up-sampling: a prior of small receptive field.
+    """Residual blocks at full size, no down- or up-sampling: a prior with a small receptive field.
 
     `padding` is that of the first and the last convolution; the inner ones pad with zeros, as published.
 

@@ -19,11 +19,11 @@ POOLINGS = ("max_indices", "stride")
 
 
 class SegNet(nn.Module):
-    """A VGG-like encoder and its mirror image; the decoder gets the places of the maxima and no features.
+    """A VGG-like encoder and its mirror image; the decoder gets the positions of the maxima but no features.
 
     `channels` has one width per stage, outermost first. With `pooling` "max_indices" each stage ends in a 2x2
-    max-pooling whose indices place the values again on the way up; with "stride" a strided convolution and a
-    bilinear upsampling take their places, and nothing but the deepest map joins encoder and decoder.
+    max-pooling whose indices put the values back in place on the way up. With "stride" a strided convolution and
+    a bilinear upsampling replace them, and only the deepest map joins encoder and decoder.
 
     Raises:
         ValueError: a value is out of its range.
@@ -48,7 +48,7 @@ class SegNet(nn.Module):
         padding = one_of("net.padding", padding, PADDINGS)
         self.pooling = one_of("net.pooling", pooling, POOLINGS)
         self.stride = 2 ** len(widths)
-        # The deepest map that is convolved must be 2 px: after max-pooling it is not convolved any more.
+        # The deepest map that is convolved must be 2 px wide; what the last max-pooling makes is unpooled first.
         self.min_size = 2 * self.stride if pooling == "stride" else self.stride
 
         self.encoder = nn.ModuleList()

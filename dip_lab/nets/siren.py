@@ -11,11 +11,11 @@ from dip_lab.nets.coordinates import FirstLayer, uniform_
 
 
 class Siren(nn.Module):
-    """Pixel coordinates -> sin(omega (W x + b)), several times -> colour, each pixel for itself.
+    """Pixel coordinates -> sin(omega (W x + b)), several times -> colour, each pixel on its own.
 
     Args:
         layers: hidden layers after the first one.
-        omega: frequency of the sines; the first layer's sets the finest detail that is easy to fit.
+        omega: frequency of the sines; that of the first layer sets the finest detail that is easy to fit.
 
     Raises:
         ValueError: a value is out of its range.
@@ -42,7 +42,7 @@ class Siren(nn.Module):
             uniform_(layer, math.sqrt(6 / width) / self.omega)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Coordinates (N, in_channels, H, W) in [0, 1]; the published range of [-1, 1] is made of them here."""
+        """Coordinates (N, in_channels, H, W) in [0, 1]; they are mapped here to [-1, 1], the published range."""
         x = torch.sin(self.first_omega * self.first(2 * z - 1))
         for layer in self.hidden:
             x = torch.sin(self.omega * layer(x))

@@ -33,8 +33,8 @@ DOWNSAMPLINGS: Mapping[str, Callable[[], nn.Module] | None] = {
 class Skip(nn.Module):
     """Encoder and decoder joined at every scale by a thin branch, all convolutions with batch-norm.
 
-    A list of per-scale values is outermost first. `width` and `depth` describe a network with the same
-    number of channels at every scale; a list `channels` says both, and then they are not read.
+    Lists of per-scale values start with the outermost scale. `width` and `depth` describe a network with the
+    same number of channels at every scale; a list `channels` replaces both, which are then ignored.
     Every published variant is a set of these values (see tests/nets/test_published_counts.py).
 
     Raises:
@@ -80,8 +80,8 @@ class Skip(nn.Module):
         mix_1x1 = flag("net.mix_1x1", mix_1x1)
 
         self.stride = 2**scales
-        # The deepest map must be 2 px (batch-norm of a single pixel is undefined), and a reflected one larger
-        # than its padding.
+        # The deepest map must be 2 px wide (batch-norm of a single pixel is undefined), and a map that is padded
+        # by reflection must be larger than its padding.
         sides = [2 * self.stride]
         if padding == "reflection":
             for i in range(scales):

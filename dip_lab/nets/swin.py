@@ -11,11 +11,11 @@ from dip_lab.nets.transformer import ENLARGEMENTS, Block, enlarge
 
 
 class Swin(nn.Module):
-    """SwinIR, small: residual groups of windowed attention and a convolution, at 1 / `patch` of the picture's size.
+    """A small SwinIR: residual groups of windowed attention and a convolution, at 1 / `patch` of the picture's size.
 
-    `depths` has one number of blocks per group; every second block of a group shifts its windows by half, which is
-    how distant pixels come to see each other. Unlike SwinIR's, the embedding has a batch-norm: without it a fit takes
-    9 times the iterations to 28 dB (32 px, Adam .001: 265 against 30).
+    `depths` gives the number of blocks of each group; every second block shifts its windows by half a window, so that
+    distant pixels can see each other. Unlike in SwinIR, the embedding has a batch-norm: without it a fit needs 9 times
+    as many iterations to reach 28 dB (32 px, Adam .001: 265 against 30).
 
     Raises:
         ValueError: a value is out of its range, or `heads` does not divide `width`.
@@ -66,7 +66,7 @@ class Swin(nn.Module):
             ),
             Conv(width, width, 3, "reflection"),
         )
-        thin = (width + 1) // 2  # at full size a channel costs patch^2 times more
+        thin = (width + 1) // 2  # at full size a channel costs patch^2 times as much
         self.up = enlarge(width, thin, patch, upsample)
         self.head = nn.Sequential(ACTIVATIONS["leaky_relu"](), Conv(thin, out_channels, 3, "reflection"))
 
@@ -76,18 +76,17 @@ class Swin(nn.Module):
 
 
 class Residual(nn.Sequential):
-    """What its layers make of a map, added to the map."""
+    """The output of its layers, added to their input."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x + super().forward(x)
 
 
 class WindowAttention(nn.Module):
-    """Multi-head attention of each `window` x `window` square of a map to itself, with a learned relative bias.
+    """Multi-head self-attention within each `window` x `window` square of a map, with a learned relative bias.
 
-    `shifted` moves the squares by half a window. It does so by rolling the map, and where that brings opposite sides
-    of the picture into one square, they are masked from each other. A map of a single window has no second place
-    for it: no shift along that side.
+    `shifted` moves the squares by half a window, by rolling the map. Where that brings opposite sides of the picture
+    into one square, they are masked from each other. A side that holds a single window is not shifted.
     """
 
     def __init__(self, width: int, heads: int, window: int, shifted: bool):
@@ -108,7 +107,7 @@ class WindowAttention(nn.Module):
             x = x.roll([-s for s in shifts], (2, 3))
         qkv = self.qkv(x).permute(0, 2, 3, 1).reshape(n, rows, side, columns, side, 3, self.heads, -1)
         q, k, v = qkv.permute(5, 0, 1, 3, 6, 2, 4, 7).flatten(5, 6).flatten(1, 3)  # (N windows, heads, window^2, d)
-        # Written out: with a bias that is fitted, torch's fused attention is a quarter slower on the CPU.
+        # Written out, as torch's fused attention is a quarter slower on the CPU with a bias that is fitted.
         scores = q * q.shape[-1] ** -0.5 @ k.mT + self.bias(n, height, width, shifts).to(q.dtype)
         out = scores.softmax(-1).to(v.dtype) @ v
         out = out.transpose(1, 2).reshape(n, rows, columns, side, side, -1).transpose(2, 3)
@@ -116,7 +115,7 @@ class WindowAttention(nn.Module):
         return self.mix(out.roll(shifts, (2, 3)) if any(shifts) else out)
 
     def bias(self, n: int, height: int, width: int, shifts: list[int]) -> Tensor:
-        """What is added to the scores, (1 or N windows, heads, window^2, window^2): -inf across the picture's sides."""
+        """The bias of the scores, (1 or N windows, heads, window^2, window^2): -inf between opposite picture sides."""
         bias = self.relative()[None]
         if not any(shifts):
             return bias
@@ -132,7 +131,7 @@ class WindowAttention(nn.Module):
     def relative(self) -> Tensor:
         """(heads, window^2, window^2): entry (i, j), (k, l) is `table` at (k - i, l - j), whose centre is (0, 0).
 
-        By overlapping views and not by an index, whose gradient is a sum in any order on CUDA.
+        Made of overlapping views and not by indexing, whose gradient CUDA sums in no fixed order.
         """
         views = self.table.unfold(1, self.window, 1).unfold(2, self.window, 1)
         return views.flip(1, 2).flatten(3).flatten(1, 2)

@@ -1,4 +1,4 @@
-"""What the transformer networks share."""
+"""Layers that the transformer networks share."""
 
 from torch import Tensor, nn
 
@@ -8,7 +8,7 @@ ENLARGEMENTS = (*UPSAMPLINGS, "pixelshuffle")
 
 
 class Block(nn.Module):
-    """Attention, then a two-layer perceptron per pixel, each after a layer-norm and around a residual."""
+    """Attention, then a two-layer perceptron per pixel, each after a layer-norm and with a residual connection."""
 
     def __init__(self, attention: nn.Module, width: int, mlp_ratio: int):
         super().__init__()
@@ -24,14 +24,14 @@ class Block(nn.Module):
 
 
 class LayerNorm(nn.LayerNorm):
-    """The norm over the channels of (N, C, H, W), of each pixel on its own."""
+    """Layer norm over the channels of (N, C, H, W), for each pixel on its own."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 def enlarge(in_channels: int, out_channels: int, factor: int, upsample: str) -> nn.Sequential:
-    """A 1x1 convolution, and `factor` times the size: by interpolation, or as factor^2 pixels of its own for each."""
+    """A 1x1 convolution, then a map of `factor` times the size, by interpolation or by pixel shuffling."""
     if upsample == "pixelshuffle":
         return nn.Sequential(nn.Conv2d(in_channels, factor**2 * out_channels, 1), nn.PixelShuffle(factor))
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.Upsample(scale_factor=factor, mode=upsample))

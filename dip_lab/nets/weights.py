@@ -1,4 +1,4 @@
-"""The weights that a fit begins with: a rule of initialisation, or those of an earlier fit."""
+"""The weights that a fit starts with: drawn by a rule, or taken from an earlier fit."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from dip_lab.checks import one_of
-from dip_lab.runs import WEIGHTS, write_atomic
+from dip_lab.runs.files import write_atomic
+from dip_lab.runs.folder import WEIGHTS
 
 RULES: Mapping[str, Callable[[Tensor], Tensor] | None] = {
     "default": None,
@@ -18,14 +19,14 @@ RULES: Mapping[str, Callable[[Tensor], Tensor] | None] = {
 
 
 def initialise(net: nn.Module, rule: str) -> None:
-    """Draw the weights of all convolutions and linear layers anew, biases zero; "default" leaves the network's own.
+    """Draw new weights for all convolutions and linear layers and zero their biases; "default" changes nothing.
 
     Kaiming, https://arxiv.org/abs/1502.01852; orthogonal, https://arxiv.org/abs/1312.6120
 
     Raises:
-        ValueError: no such rule.
+        ValueError: there is no such rule.
     """
-    draw = RULES[one_of("net.init", rule, RULES)]
+    draw = RULES[one_of("generator.init", rule, RULES)]
     for layer in net.modules() if draw else ():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)) and isinstance(layer.weight, nn.Parameter):
             draw(layer.weight)
@@ -41,24 +42,24 @@ def save_weights(net: nn.Module, folder: Path) -> None:
 
 
 def load_weights(net: nn.Module, folder: Path) -> None:
-    """Take the weights and batch-norm statistics of the network that another run fitted.
+    """Load the weights and batch-norm statistics of a network that another run has fitted.
 
     Raises:
         ValueError: the folder has no weights, or those of another network.
     """
     path = folder / WEIGHTS
     if not path.is_file():
-        raise ValueError(f"net.init_from={folder}: has no {WEIGHTS}; give the folder of a run that has ended")
+        raise ValueError(f"generator.init_from={folder}: has no {WEIGHTS}; give the folder of a run that has ended")
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torn or foreign: any error of the reader
+    except Exception as error:  # a damaged or foreign file: the reader may raise anything
         raise ValueError(f"{path}: cannot be read: {' '.join(str(error).split())[:100]}") from error
     own = {key: tuple(value.shape) for key, value in net.state_dict().items()}
     theirs = {key: tuple(value.shape) for key, value in weights.items()}
     for key in own | theirs:
         if own.get(key) != theirs.get(key):
             raise ValueError(
-                f"net.init_from={folder}: fitted another network: {key} is {theirs.get(key, 'absent')} there and "
+                f"generator.init_from={folder}: fitted another network: {key} is {theirs.get(key, 'absent')} there and "
                 f"{own.get(key, 'absent')} here; give the same net and values, latent depth and colours"
             )
     net.load_state_dict(weights)

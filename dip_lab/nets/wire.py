@@ -13,8 +13,8 @@ from dip_lab.nets.coordinates import FirstLayer
 class Wire(nn.Module):
     """Pixel coordinates -> exp(i omega x - |sigma x|^2), several times -> the real part as colour.
 
-    A complex map of `width` channels is held as 2 `width` real ones, real parts first, so that precision, memory
-    format and optimiser are those of any other network.
+    A complex map of `width` channels is stored as 2 `width` real channels, real parts first, so that precision,
+    memory format and optimiser work as for any other network.
 
     Args:
         layers: hidden complex layers after the first one.
@@ -41,7 +41,7 @@ class Wire(nn.Module):
         self.head = Complex(width, out_channels)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Coordinates (N, in_channels, H, W) in [0, 1]; the published range of [-1, 1] is made of them here."""
+        """Coordinates (N, in_channels, H, W) in [0, 1]; they are mapped here to [-1, 1], the published range."""
         real = self.first(2 * z - 1)
         x = self.gabor(real, torch.zeros_like(real))
         for layer in self.hidden:
@@ -57,7 +57,7 @@ class Wire(nn.Module):
 
 
 class Complex(nn.Module):
-    """A complex linear map of each pixel, drawn as torch draws a complex `nn.Linear`."""
+    """A complex linear map of each pixel, with weights drawn as torch draws those of a complex `nn.Linear`."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()

@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class LBFGS(torch.optim.LBFGS):
-    """torch's, which lays the gradients out as one vector with `view` and so takes contiguous ones only."""
+    """torch's L-BFGS with contiguous gradients, which it needs: it joins them into one vector with `view`."""
 
     def step(self, closure: Callable[[], Tensor]) -> Tensor:
-        """One step; `closure` computes the loss and the gradients anew."""
+        """Take one step; `closure` computes the loss and the gradients again."""
 
         def contiguous() -> Tensor:
             loss = closure()

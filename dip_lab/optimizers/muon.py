@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are made orthogonal before each step."""
+"""Muon: the matrices of the momentum are made orthogonal before each step."""
 
 import math
 from collections import defaultdict
@@ -10,17 +10,17 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from dip_lab.checks import number
-from dip_lab.speed import has_fast_bf16
+from dip_lab.precision import has_fast_bf16
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon, https://kellerjordan.github.io/posts/muon/, with Adam for what is no matrix.
+    """Muon, https://kellerjordan.github.io/posts/muon/, with Adam for everything that is not a matrix.
 
-    A weight of two dimensions and more with more than one row is a matrix, first dimension x all others. Its step is
-    `lr * sqrt(max(1, rows / columns))` times the orthogonalised Nesterov momentum. Biases, norms, tables of shape
-    (1, ...) and a learned latent take Adam's step. torch.optim.Muon takes matrices only, and always in bfloat16.
+    A weight of two or more dimensions and more than one row counts as a matrix: first dimension x all others. Its step
+    is `lr * sqrt(max(1, rows / columns))` times the orthogonalised Nesterov momentum. Biases, norms, tables of shape
+    (1, ...) and a learned latent take Adam's step. torch.optim.Muon takes matrices only, and always uses bfloat16.
 
-    A group that gives its own `lr` uses it for both kinds. `group["lr"]`, which schedules change, scales both.
+    A parameter group with its own `lr` uses it for both kinds. `group["lr"]`, which schedules change, scales both.
 
     Args:
         lr: step of the matrices, above 0: their update has singular values of about 1, whatever the gradient.
@@ -37,13 +37,13 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "momentum": number("optimizer.momentum", momentum, 0, 1, below=True)})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As torch's; notes Adam's learning rate as a multiple of the group's."""
+        """Add a group as torch does, and store Adam's learning rate as a multiple of the group's."""
         share = 1.0 if "lr" in param_group else self.adam_share
         super().add_param_group({"adam_share": share} | param_group)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
-        """One step; `closure` computes the loss and the gradients anew."""
+        """Take one step; `closure` computes the loss and the gradients again."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -83,8 +83,8 @@ class Muon(torch.optim.Optimizer):
 def orthogonalised(matrices: Tensor) -> Tensor:
     """The matrices (n, rows, columns) with their singular values brought to about 1 (0.7 to 1.2), as float32.
 
-    Five steps of Newton-Schulz with the post's coefficients, which are for speed and not for convergence: a singular
-    value below a thousandth of the matrix' norm stays smaller.
+    Five steps of Newton-Schulz with the coefficients of the post above, which are chosen for speed and not for
+    convergence: a singular value below a thousandth of the matrix's norm stays smaller.
     """
     x = matrices.bfloat16() if has_fast_bf16(matrices.device.type) else matrices.float()
     wide = x.shape[1] <= x.shape[2]

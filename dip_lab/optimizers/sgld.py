@@ -1,4 +1,4 @@
-"""Stochastic gradient Langevin dynamics: an optimiser that samples instead of settling."""
+"""Stochastic gradient Langevin dynamics: an optimiser that samples instead of converging."""
 
 import math
 from collections.abc import Callable
@@ -19,14 +19,14 @@ class SGLD(torch.optim.Optimizer):
     small `lr` the weights are samples of `exp(-(loss + weight_decay * |w|^2 / 2) / temperature)`; the term for the
     change of G is left out, as usual. When the loss is the mean squared misfit over N = C * H * W values with Gaussian
     noise of variance s^2, the temperature `2 * s^2 / N` makes that the Bayesian posterior, with a prior variance of
-    `temperature / weight_decay` for each weight. Networks overfit less at higher temperatures, and fit later.
+    `temperature / weight_decay` for each weight. At higher temperatures networks overfit less, and fit more slowly.
 
-    The weights in front of a batch norm grow by the noise and so turn by less and less: no schedule is needed.
+    The noise makes the weights in front of a batch norm grow, so that each step turns them less: no schedule is needed.
 
     Args:
         lr: above 0.
-        temperature: from 0 on; 0 is RMSprop.
-        weight_decay: from 0 on.
+        temperature: at least 0; 0 is RMSprop.
+        weight_decay: at least 0.
         alpha: memory of v, in [0, 1).
         eps: above 0, added to sqrt(v).
         seed: the noise of a step is a function of (seed, step, device).
@@ -49,7 +49,7 @@ class SGLD(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
-        """One step; `closure` computes the loss and the gradients anew."""
+        """Take one step; `closure` computes the loss and the gradients again."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -85,7 +85,7 @@ class SGLD(torch.optim.Optimizer):
 
 
 def _normal(weights: list[Tensor], generator: torch.Generator) -> list[Tensor]:
-    """N(0, 1) for each weight, the same in every memory format, of a single draw."""
+    """N(0, 1) for each weight, from a single draw, the same in every memory format."""
     sizes = [weight.numel() for weight in weights]
     draw = torch.empty(sum(sizes), device=weights[0].device).normal_(generator=generator)
     return [part.view(weight.shape) for part, weight in zip(draw.split(sizes), weights, strict=True)]

@@ -1,4 +1,4 @@
-"""Denoisers for RED: any callable array -> array, both (H, W, C) float32 in [0, 1], that keeps to one thread."""
+"""Denoisers for RED: any callable array -> array, both (H, W, C) float32 in [0, 1], that uses one thread."""
 
 import numpy as np
 from skimage import restoration
@@ -9,17 +9,19 @@ from dip_lab.checks import flag, integer, number
 class NonLocalMeans:
     """Mean over the pixels of a window whose patches look alike, all channels together.
 
-    As in DeepRED, https://arxiv.org/abs/1903.10176, which however takes each channel by itself.
+    As in DeepRED, https://arxiv.org/abs/1903.10176, except that DeepRED filters each channel on its own.
 
     Args:
         sigma: standard deviation of the noise to remove, in 8-bit units.
-        h: how unlike a patch may be, in units of sigma; more is smoother.
+        h: how different a patch may be, in units of sigma; larger is smoother.
         patch_size: side of the compared patches.
-        patch_distance: how far away patches are looked for.
-        fast: all pixels of a patch weigh the same; else those in its middle more, many times slower.
+        patch_distance: how far away patches are searched.
+        fast: give all pixels of a patch the same weight; otherwise those in its middle weigh more, which is many
+            times slower.
 
     Raises:
-        ValueError: `sigma` or `h` is not positive, `patch_size` or `patch_distance` below 1, `fast` not true or false.
+        ValueError: `sigma` or `h` is not positive, `patch_size` or `patch_distance` is below 1, or `fast` is not true
+            or false.
     """
 
     def __init__(self, sigma: float, h: float, patch_size: int, patch_distance: int, fast: bool) -> None:
@@ -37,13 +39,13 @@ class NonLocalMeans:
 
 
 class TVChambolle:
-    """The nearest picture of small total variation. https://doi.org/10.1023/B:JMIV.0000011325.36760.1e
+    """The nearest picture with a small total variation. https://doi.org/10.1023/B:JMIV.0000011325.36760.1e
 
     Args:
-        weight: more is smoother; about twice the standard deviation of the noise, in [0, 1] units.
+        weight: larger is smoother; about twice the standard deviation of the noise, in [0, 1] units.
 
     Raises:
-        ValueError: `weight` is no positive number.
+        ValueError: `weight` is not a positive number.
     """
 
     def __init__(self, weight: float) -> None:

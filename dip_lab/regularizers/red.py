@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dip_lab.checks import integer, number
+from dip_lab.frames import ALL
 from dip_lab.regularizers.regularizer import Regularizer
 
 Denoiser = Callable[[np.ndarray], np.ndarray]  # (H, W, C) float32 in [0, 1] -> the same
@@ -18,23 +19,24 @@ Denoiser = Callable[[np.ndarray], np.ndarray]  # (H, W, C) float32 in [0, 1] -> 
 class RED(Regularizer):
     """mu * mean (x - (v - u))^2, where v follows both the output x and a denoised v: DeepRED by ADMM.
 
-    After each step v = clip((beta * D(v) + mu * (x + u)) / (beta + mu)) and u += x - v, from v = the observation at
-    the image's size and u = 0. The denoiser D need not be differentiable and works in a thread beside the fit: at
-    each multiple of `every` it is given v, and its result is taken at the next one, never sooner, so that a fit does
-    not depend on the thread's pace. https://arxiv.org/abs/1903.10176, without its growth of mu and beta.
+    At the start v is the observation at the image's size and u = 0. After each step
+    v = clip((beta * D(v) + mu * (x + u)) / (beta + mu)) and u += x - v. The denoiser D need not be differentiable and
+    works in a thread parallel to the fit: at each multiple of `every` it is given v, and its result is used at the
+    next multiple, never sooner, so that a fit does not depend on the speed of the thread. As in
+    https://arxiv.org/abs/1903.10176, but with constant mu and beta.
 
     Args:
-        mu: weight beside a mean misfit, above 0.
-        beta: weight of the denoised image, from 0 on (0: v is the clipped x + u).
-        every: iterations between two denoisings, from 1 on; at these only does the host wait for the device.
+        mu: weight relative to a mean misfit, above 0.
+        beta: weight of the denoised image, at least 0 (0: v is the clipped x + u).
+        every: iterations between two denoisings, at least 1; the host waits for the device only at these.
         denoiser: callable as in `dip_lab.regularizers.denoisers`.
 
     Attributes:
         v, u, denoised: (1, C, H, W) float32.
-        pending: what the denoiser is working on, on the CPU.
+        pending: the image that the denoiser is working on, on the CPU.
 
     Raises:
-        ValueError: a number is out of its range; the denoiser gives an image of another shape.
+        ValueError: a number is out of its range, or the denoiser returns an image of another shape.
     """
 
     saved = ("v", "u", "denoised", "pending")
@@ -55,7 +57,7 @@ class RED(Regularizer):
         self.u, self.denoised = torch.zeros_like(self.v), self.v.clone()
         self.pending, self._result = self.v.cpu().clone(), None
 
-    def __call__(self, image: Tensor) -> Tensor:
+    def __call__(self, image: Tensor, frames: slice = ALL) -> Tensor:
         """Image (1, C, H, W) -> 0-d float32."""
         if self.v.device != image.device:
             self.v, self.u, self.denoised = (x.to(image.device) for x in (self.v, self.u, self.denoised))
@@ -74,7 +76,7 @@ class RED(Regularizer):
         self.u.sub_(self.v)
 
     def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
-        """Continue from a state: the denoising under way is of no use any more, that of the state starts again."""
+        """Continue from a state: drop the denoising in progress; that of the state will start again."""
         self._result = None
         super().load_state_dict(state)
 
@@ -85,7 +87,7 @@ class RED(Regularizer):
 
         def work() -> None:
             try:
-                with self._one_at_a_time:  # after a roll-back the abandoned one may still be at work
+                with self._one_at_a_time:  # after a roll-back the dropped denoising may still be running
                     future.set_result(self.denoiser(array))
             except BaseException as error:
                 future.set_exception(error)
@@ -96,7 +98,7 @@ class RED(Regularizer):
 
 
 def _array(image: Tensor) -> np.ndarray:
-    """(1, C, H, W) as an array (H, W, C) of its own."""
+    """A copy of (1, C, H, W) as an array (H, W, C)."""
     return image[0].permute(1, 2, 0).cpu().numpy().copy()
 
 

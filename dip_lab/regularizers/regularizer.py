@@ -1,48 +1,50 @@
-"""What every regulariser offers, and several of them as one."""
+"""The interface of every regulariser, and the sum of several."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
+from dip_lab.frames import ALL
 from dip_lab.trees import copy_into
 
 
 class Regularizer:
     """A term that is added to the misfit, or a part of the observation that the image need not explain.
 
-    A new one writes what it needs of the methods below. `saved` names the tensors that a checkpoint must hold;
-    everything else is made again by `setup`.
+    A subclass overrides the methods that it needs. `saved` names the tensors that a checkpoint must hold; `setup`
+    makes everything else again.
     """
 
     saved: tuple[str, ...] = ()
+    of_clips = False  # true: it compares frames, and refuses a single picture
 
     def setup(self, problem: Any, seed: int) -> None:
-        """See the problem (`observation`, `image_shape`, `operator`) before the first iteration."""
+        """Prepare for a problem (`observation`, `image_shape`, `operator`), before the first iteration."""
 
-    def __call__(self, image: Tensor) -> Tensor | float:
-        """The term of an image (1, C, H, W), 0-d float32."""
+    def __call__(self, image: Tensor, frames: slice = ALL) -> Tensor | float:
+        """The term for an image (1, C, H, W), 0-d float32. Default: 0."""
         return 0.0
 
     def corruption(self) -> Tensor | None:
-        """What is added to A(image) before it is compared with the observation; None: nothing."""
+        """A tensor to add to A(image) before it is compared with the observation; None (default): nothing."""
         return None
 
     def after_step(self, image: Tensor, iteration: int) -> None:
-        """Called after each step with the step's output, detached."""
+        """Called after each step with the step's detached output. Default: does nothing."""
 
     def state_dict(self) -> dict[str, Tensor | None]:
         """The live tensors (copy them to keep them); loading them continues bit for bit."""
         return {name: getattr(self, name) for name in self.saved}
 
     def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
-        """Copy a state in, in place where the buffers exist."""
+        """Load a copy of a state, in place where the buffers exist."""
         for name in self.saved:
             setattr(self, name, copy_into(getattr(self, name), state[name]))
 
 
 class Together(Regularizer):
-    """The sum of several, by name; none at all adds nothing."""
+    """The sum of several regularisers, by name; 0 if there are none."""
 
     def __init__(self, terms: Mapping[str, Regularizer]):
         self.terms = dict(terms)
@@ -51,8 +53,8 @@ class Together(Regularizer):
         for term in self.terms.values():
             term.setup(problem, seed)
 
-    def __call__(self, image: Tensor) -> Tensor | float:
-        return sum(term(image) for term in self.terms.values())
+    def __call__(self, image: Tensor, frames: slice = ALL) -> Tensor | float:
+        return sum(term(image, frames) for term in self.terms.values())
 
     def corruption(self) -> Tensor | None:
         present = [part for term in self.terms.values() if (part := term.corruption()) is not None]

@@ -16,10 +16,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from dip_lab.flow import backward_flows, warp
-from dip_lab.images import encode_png, to_uint8
-from dip_lab.runs import write_atomic
+from dip_lab.png import encode_png, to_uint8
+from dip_lab.runs.files import write_atomic
 
-CRF = "12"  # of H.264: visually lossless; 23 is the usual one
+CRF = "12"  # of H.264: visually lossless; 23 is usual
 STRIP = 18  # px above the pictures for their captions
 
 Frame = Tensor | np.ndarray  # (C, H, W) in [0, 1], or uint8 (H, W) or (H, W, 3)
@@ -35,7 +35,7 @@ def temporal_errors(clip: Tensor, target: Tensor) -> list[float]:
 
 
 def temporal_error(clip: Tensor, target: Tensor) -> float:
-    """The mean over all pairs of a clip (T, C, H, W) in [0, 1] of two frames or more: flicker that is not the target's.
+    """The mean over all pairs of a clip (T, C, H, W) in [0, 1], T at least 2: flicker that the target does not have.
 
     >>> import torch
     >>> round(temporal_error(torch.tensor([0.5, 0.6]).reshape(2, 1, 1, 1), torch.zeros(2, 1, 1, 1)), 6)
@@ -50,7 +50,7 @@ def warping_error(clip: Tensor, reference: Tensor, known: Tensor | None = None) 
     Args:
         clip: (T, C, H, W) in [0, 1].
         reference: (T, c, H, W), whose optical flow is followed: the target, else the observation at the same size.
-        known: where the reference was measured, as of `dip_lab.flow.backward_flows`.
+        known: where the reference was measured, as in `dip_lab.flow.backward_flows`.
     """
     errors = []
     for t, (back, seen) in enumerate(backward_flows(reference, known)):
@@ -62,12 +62,12 @@ def warping_error(clip: Tensor, reference: Tensor, known: Tensor | None = None) 
 
 def frame_rows(scores: Sequence[Mapping[str, float]], temporal: Sequence[float],
                warping: Sequence[float]) -> list[dict[str, float]]:
-    """One row a frame: `frame` from 1 on, its scores, and the errors of the step that leads to it from the one before.
+    """One row for each frame: `frame`, counted from 1, its scores, and the errors of the step from the frame before.
 
     Args:
         scores: a mapping such as psnr and ssim for each frame; empty without a target.
         temporal: `temporal_errors`; empty without a target.
-        warping: `warping_error`, one fewer than frames.
+        warping: `warping_error`, one value fewer than there are frames.
     """
     rows = []
     for t in range(len(warping) + 1):
@@ -81,7 +81,7 @@ def frame_rows(scores: Sequence[Mapping[str, float]], temporal: Sequence[float],
 
 
 def as_csv(rows: Sequence[Mapping[str, float]]) -> str:
-    """One line a frame; what is missing or not finite is an empty field."""
+    """One line for each frame; a value that is missing or not finite is an empty field."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -99,7 +99,7 @@ def write_frames(folder: Path, clip: Iterable[Frame]) -> None:
 
 
 def write_mp4(path: Path, clip: Iterable[Frame], fps: float) -> None:
-    """H.264 in 4:2:0, which every player and browser shows; an odd side gets one more row or column like its last.
+    """H.264 in 4:2:0, which every player and browser shows; an odd side gets a copy of its last row or column.
 
     Raises:
         ValueError: there is no frame.
@@ -114,7 +114,7 @@ def write_mp4(path: Path, clip: Iterable[Frame], fps: float) -> None:
             if stream is None:
                 stream = file.add_stream("libx264", rate=rate, options={"crf": CRF})
                 stream.height, stream.width, stream.pix_fmt = *array.shape[:2], "yuv420p"
-                colours = stream.codec_context  # BT.709, said in the file: players guess differently otherwise
+                colours = stream.codec_context  # BT.709, stated in the file: otherwise players guess differently
                 colours.colorspace = colours.color_primaries = colours.color_trc = colours.color_range = 1
             frame = av.VideoFrame.from_ndarray(array, format="rgb24")
             file.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")))
@@ -150,7 +150,7 @@ def _png(array: np.ndarray) -> bytes:
 
 @contextlib.contextmanager
 def _appearing(path: Path) -> Iterator[str]:
-    """A name to write to beside `path`, which becomes `path` when all is written."""
+    """The name of a file next to `path` to write to; it becomes `path` when all is written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(descriptor)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from dip_lab.images import to_uint8
+from dip_lab.png import to_uint8
 from dip_lab.results.history import History
 
 

@@ -5,13 +5,13 @@ import io
 import math
 from pathlib import Path
 
-from dip_lab.runs import write_atomic
+from dip_lab.runs.files import write_atomic
 
 COLUMNS = ["iteration", "seconds", "loss", "psnr", "psnr_average", "ssim", "statistic"]
 
 
 class History:
-    """Rows of numbers, one each `log_every` iterations; `history.csv` in the run's folder when there is one.
+    """Rows of numbers, one every `log_every` iterations; `history.csv` in the run's folder when there is one.
 
     A row is on disk as soon as it is appended, whatever the tracker does. Not-a-number is an empty field.
     """
@@ -22,7 +22,7 @@ class History:
         self.rows: list[dict[str, float]] = []
 
     def resume(self, iteration: int) -> None:
-        """Take up the rows on disk up to an iteration; what was logged after the checkpoint is computed again."""
+        """Read the rows on disk up to an iteration; what was logged after the checkpoint is computed again."""
         self.rows = []
         if self.path is not None and self.path.exists() and iteration > 0:
             with open(self.path, newline="") as file:
@@ -34,7 +34,7 @@ class History:
             self.write()
 
     def write(self) -> None:
-        """Write all rows anew."""
+        """Write all rows again."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([self.columns, *map(self._fields, self.rows)])
@@ -46,7 +46,7 @@ class History:
             try:
                 with open(self.path, "a", newline="") as file:
                     csv.writer(file, lineterminator="\n").writerow(self._fields(row))
-            except OSError as error:  # a full disk does not say which file
+            except OSError as error:  # the error of a full disk does not name the file
                 raise OSError(error.errno, error.strerror, str(self.path)) from error
 
     def column(self, name: str) -> list[float]:
@@ -58,7 +58,7 @@ class History:
         return max(values, key=lambda value: value[0]) if values else None
 
     def _numbers(self, fields: list[str]) -> dict[str, float] | None:
-        """A row read back; None for the heading and for a line that a crash of the machine tore."""
+        """A row read back; None for the heading and for a line that was cut off by a crash of the machine."""
         try:
             values = {key: float(v) if v else math.nan for key, v in zip(self.columns, fields, strict=True)}
             return values | {"iteration": int(values["iteration"])}

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 
 def figure_png(figure: Figure, dpi: int = 120) -> bytes:
-    """Letters that the font lacks, such as those of a picture's name, are drawn as boxes and no reason to warn."""
+    """The file's bytes. Letters that the font lacks, as in a picture's name, are drawn as boxes without a warning."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

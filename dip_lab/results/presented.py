@@ -1,4 +1,4 @@
-"""The last touch: an answer as a person looks at it, and what is said of a clip frame by frame."""
+"""The last step: the answer in the form that is shown, and the scores of a clip frame by frame."""
 
 import math
 from dataclasses import replace
@@ -10,7 +10,7 @@ from dip_lab.results.restoration import Restoration
 
 
 def presented(restoration: Restoration, problem: Problem, fps: float) -> Restoration:
-    """The restoration with the image that is shown; of a clip also its frames' scores and how steady it is.
+    """The restoration with the image that is shown; for a clip also its frames' scores and how steady it is.
 
     `temporal_error` needs the target. `warping_error` follows the optical flow of the target, else of the observation.
     """
@@ -23,6 +23,7 @@ def presented(restoration: Restoration, problem: Problem, fps: float) -> Restora
     warping = warping_error(image, reference, known if known is None or known.shape[-2:] == image.shape[-2:] else None)
     rows = frame_rows(problem.frame_scores(restoration.image), temporal, warping)
     seen = [value for value in warping if math.isfinite(value)]
-    summary = {**restoration.summary, "frames": len(image), "temporal_error": fmean(temporal) if temporal else None,
-               "warping_error": fmean(seen) if seen else None}
+    steadiness = {"temporal_error": temporal, "warping_error": seen}
+    scores = {key: fmean(values) for key, values in steadiness.items() if values}
+    summary = replace(restoration.summary, frames=len(image), scores={**restoration.summary.scores, **scores})
     return replace(restoration, image=image, summary=summary, frames=rows, fps=fps)

@@ -2,23 +2,26 @@
 
 import base64
 import html
-import math
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from dip_lab.images import encode_png, poster, to_uint8
+from dip_lab.frames import poster
+from dip_lab.png import encode_png, to_uint8
 from dip_lab.results.clip import as_csv, side_by_side, write_frames, write_mp4
 from dip_lab.results.figures import curves_figure, panel_figure
 from dip_lab.results.history import History
 from dip_lab.results.png import figure_png
+from dip_lab.results.summary import Summary
 from dip_lab.results.verdicts import STOPPING_CSV, Verdict
 from dip_lab.results.verdicts import as_csv as verdicts_csv
-from dip_lab.runs import RESULT, write_atomic, write_json
+from dip_lab.runs.files import write_atomic, write_json
+from dip_lab.runs.folder import RESULT
+from dip_lab.scores import SCORES
 
 
 @dataclass(frozen=True)
@@ -27,37 +30,40 @@ class Restoration:
 
     Attributes:
         image: `(N, C, H, W)` float32 in [0, 1], on the CPU; N is 1, or the number of a clip's frames.
-        summary: what `result.json` holds: scores, chosen iteration, why it stopped, settings.
-        history: the curves, one row each `log_every` iterations.
+        summary: what `result.json` holds: scores, chosen iteration, why it stopped, settings; typed, and a mapping.
+        history: the curves, one row every `log_every` iterations.
         pictures: the target (if there is one), the observation at the image's size, the latent's first channel, the
             standard deviation of each value (of a sampler, or of several seeds).
-        answer: stem of the picture's file name, such as `dip_denoised`.
         verdicts: what the obeyed stopping rule and those in its shadow chose.
-        frames: of a clip, the scores of each frame.
-        fps: frames a second of a clip's films.
+        frames: for a clip, the scores of each frame.
+        fps: frames per second of a clip's films.
     """
 
     image: Tensor
-    summary: dict[str, Any]
+    summary: Summary
     history: History
     pictures: dict[str, Tensor]
-    answer: str
     verdicts: list[Verdict]
     frames: list[dict[str, float]] = field(default_factory=list)
     fps: float = 1
 
     @property
+    def answer(self) -> str:
+        """Stem of the picture's file name, such as `dip_denoised`."""
+        return self.summary.answer
+
+    @property
     def is_done(self) -> bool:
-        """False where the fit was interrupted."""
-        return self.summary["status"] == "done"
+        """False if the fit was interrupted."""
+        return self.summary.status == "done"
 
     def numpy(self) -> np.ndarray:
-        """`(H, W)` or `(H, W, C)` float32 in [0, 1]; `(T, H, W)` or `(T, H, W, C)` of a clip."""
+        """`(H, W)` or `(H, W, C)` float32 in [0, 1]; `(T, H, W)` or `(T, H, W, C)` for a clip."""
         array = self.image.permute(0, 2, 3, 1).squeeze(-1).numpy()
         return array if self.frames else array[0]
 
     def pil(self) -> Image.Image:
-        """An 8-bit PIL image; of a clip its middle frame."""
+        """An 8-bit PIL image; for a clip its middle frame."""
         return Image.fromarray(to_uint8(poster(self.image)))
 
     def panel(self) -> bytes:
@@ -67,8 +73,8 @@ class Restoration:
     def curves(self) -> bytes:
         """PNG of loss and PSNR against the iteration."""
         summary = self.summary
-        title = f"{summary['task']} · {summary['net']} · stopped: {summary['stop_reason']}"
-        return figure_png(curves_figure(self.history, title, summary["chosen_iteration"], summary["peak_iteration"],
+        title = f"{summary['task']} · {summary['net']} · stopped: {summary.stop_reason}"
+        return figure_png(curves_figure(self.history, title, summary.chosen_iteration, summary.peak_iteration,
                                        {verdict.rule: verdict.chosen_iteration for verdict in self.verdicts[1:]}))
 
     def save(self, folder: Path) -> None:
@@ -83,10 +89,10 @@ class Restoration:
             write_atomic(folder / f"{name}.png", encode_png(_shown(name, poster(picture))))
         if self.verdicts:
             write_atomic(folder / STOPPING_CSV, verdicts_csv(self.verdicts).encode())
-        write_json(folder / RESULT, self.summary)
+        write_json(folder / RESULT, dict(self.summary))
 
     def _save_film(self, folder: Path) -> None:
-        """Every frame, the film, the film beside the observation and the target, and a row of scores a frame."""
+        """Every frame, the film, the film next to the observation and the target, and a row of scores per frame."""
         write_frames(folder / self.answer, self.image)
         write_mp4(folder / f"{self.answer}.mp4", self.image, self.fps)
         clips = {"observation": self.pictures["observed"], "restoration": self.image}
@@ -97,7 +103,7 @@ class Restoration:
 
     def __repr__(self) -> str:
         return f"Restoration({self.answer}, {self._scores('psnr', 'ssim') or 'no target'}, " \
-               f"iteration {self.summary['chosen_iteration']}: {self.summary['stop_reason']})"
+               f"iteration {self.summary.chosen_iteration}: {self.summary.stop_reason})"
 
     def _repr_html_(self) -> str:
         drawn = "".join(
@@ -108,18 +114,18 @@ class Restoration:
 
     def _captioned(self) -> list[tuple[str, Tensor]]:
         captions = {"target": "target", "observed": f"observation\n{self._scores('psnr_observed')}", "latent": "latent",
-                    "uncertainty": f"uncertainty\nwhite: {self.summary.get('uncertainty_max', 0):.3f}"}
+                    "uncertainty": f"uncertainty\nwhite: {self.summary.uncertainty_max or 0:.3f}"}
         pictures = [(captions[name], _shown(name, poster(picture))) for name, picture in self.pictures.items()]
         return [*pictures, (f"restoration\n{self._scores('psnr', 'ssim')}", poster(self.image))]
 
     def _scores(self, *keys: str) -> str:
-        units = {"psnr": "{:.2f} dB", "psnr_observed": "{:.2f} dB", "ssim": "SSIM {:.3f}"}
-        values = [(key, self.summary.get(key)) for key in keys]
-        return ", ".join(units[k].format(v) for k, v in values if v is not None and math.isfinite(v))
+        """The scores with their units; plain numbers also with their names."""
+        known = [(SCORES[key], value) for key in keys if (value := self.summary[key]) is not None and isfinite(value)]
+        return ", ".join(("" if score.unit else f"{score.name} ") + score.measured(value) for score, value in known)
 
 
 def _shown(name: str, picture: Tensor) -> Tensor:
-    """A picture as it is; of the standard deviations the mean over the channels, white at the largest."""
+    """A picture as it is; standard deviations as the mean over their channels, white at the largest."""
     if name != "uncertainty":
         return picture
     deviation = picture.mean(1, keepdim=True)

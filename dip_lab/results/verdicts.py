@@ -19,11 +19,11 @@ class Verdict:
 
     Attributes:
         obeyed: this rule ended the fit; the others watched.
-        chosen_iteration: whose image it answers with.
-        stopped_iteration: when it was sure.
+        chosen_iteration: the iteration whose image is its answer.
+        stopped_iteration: the iteration at which it decided to stop.
         psnr: of its answer (the average where there is one), in dB.
         gap: dB below the peak of the run.
-        saved: iterations of the run's limit that obeying it saves.
+        saved: how many iterations of the run's limit are saved by obeying it.
     """
 
     rule: str

@@ -13,20 +13,20 @@ from dip_lab.stopping.rule import StoppingRule, finite_or_none
 class Discrepancy(StoppingRule):
     """Stops at the first image whose residual is no larger than the noise: mean (A(x) - y)^2 <= tau * mean noise^2.
 
-    The energy of the noise is that of its law at the present image, clipping included (clipped sigma 50 has 0.85 of
-    the nominal variance, so that a nominal threshold stops too early). The image is the average where there is one:
-    jitter inflates the residual of a single output.
+    The energy of the noise is that of its law at the current image, clipping included (clipped sigma 50 has 0.85 of
+    the nominal variance, so that a nominal threshold stops too early). The image is the average if there is one,
+    because jitter inflates the residual of a single output.
     Morozov 1966; for untrained networks see https://arxiv.org/abs/2112.06074, section 2.
 
     Args:
-        tau: at least 0; 1 to 1.1 is usual.
-        sigma: auto (the task's own noise law, estimated for a given observation), estimate, or a standard deviation in
-            8-bit units.
-        every: iterations between looks.
-        min_start: no look before this iteration.
+        tau: above 0; 1 to 1.1 is usual.
+        sigma: auto (the noise law of the task or, for a given observation, as estimate), estimate (from the
+            observation), or a standard deviation in 8-bit units.
+        every: iterations between checks.
+        min_start: no check before this iteration.
 
     Raises:
-        ValueError: an argument is out of its range; in `setup`, there is no noise or no way to estimate it.
+        ValueError: an argument is out of its range; in `setup`, there is no noise, or it cannot be estimated.
     """
 
     uses_observation = True
@@ -54,7 +54,7 @@ class Discrepancy(StoppingRule):
             self._reached = torch.zeros_like(self._yes)
 
     def _better(self, iteration: int, output: Tensor, average: Tensor | None) -> Tensor:
-        before = ~self._reached  # up to the image that reaches it, the latest one is the answer
+        before = ~self._reached  # up to the first image that reaches the noise, the latest one is the answer
         if iteration >= self.min_start and iteration % self.every == 0:
             self._look(output if average is None else average)
         return before

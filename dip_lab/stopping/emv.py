@@ -10,10 +10,10 @@ from dip_lab.stopping.rule import Minimum
 class EMV(Minimum):
     """Answers with the output at the first patience-confirmed minimum of the exponential moving variance.
 
-    m and v are the moving mean and variance of the outputs: d = x - m, m += a d, v = (1 - a) (v + a mean(d^2)). Wants
-    one image of memory where the windowed variance wants `window` of them, and forgets gradually.
-    Early Stopping for Deep Image Prior, https://arxiv.org/abs/2112.06074, which clips m to [0, 1]; outputs of a
-    network with a sigmoid are there already.
+    m and v are the moving mean and variance of the outputs: d = x - m, m += a d, v = (1 - a) (v + a mean(d^2)). This
+    needs memory for one image, where the windowed variance needs it for `window`, and it forgets gradually.
+    Early Stopping for Deep Image Prior, https://arxiv.org/abs/2112.06074, which clips m to [0, 1]; the outputs of a
+    network with a sigmoid are already in that range.
 
     Args:
         forget: a, the weight of the newest output; published 0.1. About 2 / a outputs count.
@@ -21,7 +21,7 @@ class EMV(Minimum):
         min_start: no candidate before this iteration.
 
     Raises:
-        ValueError: `forget` is not between 0 and 1, `patience` or `min_start` not a whole number or too small.
+        ValueError: `forget` is not between 0 and 1; `patience` or `min_start` is not a whole number or too small.
     """
 
     statistic_name = "exponential_moving_variance"

@@ -15,14 +15,14 @@ class Holdout(Minimum):
     """Answers with the image that predicts the held-out values best, in the mean square.
 
     A random `share` of the observed values is left out of the misfit. Their noise is independent of what was fitted, so
-    the mean square of A(x) - y there is that of the error plus a constant, whatever the noise. It needs noise that
-    is independent from value to value (not that of a JPEG or of a demosaicked photo). For super-resolution
-    the values are those of the small picture. The price is the share of the data. This is cross-validation; for
+    the mean square of A(x) - y there is that of the error plus a constant, whatever the noise. This requires noise
+    that is independent from value to value (not that of a JPEG or of a demosaicked photo). For super-resolution the
+    values are those of the small picture. The price is that the fit sees less data. This is cross-validation; for
     denoising, the same idea is Noise2Self, https://arxiv.org/abs/1901.11365
 
     Args:
         share: of the observed values, in (0, 0.5].
-        every: iterations between looks.
+        every: iterations between checks.
         patience: iterations without a strict decrease that confirm a minimum. At least 1.
         min_start: no candidate before this iteration.
 
@@ -45,7 +45,7 @@ class Holdout(Minimum):
         if problem.counted is not None:
             held &= problem.counted.expand_as(observation) > 0
         if not held.any():
-            raise ValueError(f"stopping.share={self.share}: no value is held out of so few: give a larger share")
+            raise ValueError(f"stopping.share={self.share}: no value is held out (too few values): give a larger share")
         self.held = held
         problem.hold_out(held)
 

@@ -1,28 +1,28 @@
-"""How noisy an observation is: known from the task, estimated, or said by the user."""
+"""How noisy an observation is: known from the task, estimated, or given by the user."""
 
 from typing import Any
 
 from dip_lab.checks import number
-from dip_lab.tasks.noise import Gaussian, NoNoise, estimated_std
+from dip_lab.tasks.noise import Gaussian, estimated_std
 
 
 def law_of(problem: Any, sigma: str | float, rule: str) -> Any:
     """The noise law of an observation.
 
     Args:
-        sigma: "auto": the law it was drawn from, or, for a given observation, "estimate": clipped Gaussian noise of the
-            estimated standard deviation; or that standard deviation, in 8-bit units.
-        rule: the rule that asks, for errors.
+        sigma: "estimate": clipped Gaussian noise of the estimated standard deviation. "auto": the law that the noise
+            was drawn from or, for a given observation, as "estimate". A number: the standard deviation in 8-bit units.
+        rule: name of the rule that asks, for error messages.
 
     Raises:
-        ValueError: there is no noise; nothing to estimate it from; `sigma` is something else.
+        ValueError: there is no noise; it cannot be estimated; `sigma` is something else.
     """
     if sigma == "auto" and problem.noise is not None:
-        if isinstance(problem.noise, NoNoise):
+        if not getattr(problem.noise, "degrades", True):
             raise ValueError(f"stopping={rule}: the observation has no noise to compare with: try stopping=wmv")
         return problem.noise
     if sigma in ("auto", "estimate"):
         if problem.operator.known is not None:
-            raise ValueError(f"stopping={rule}: noise cannot be estimated beside holes: give stopping.sigma=...")
+            raise ValueError(f"stopping={rule}: noise cannot be estimated next to holes: give stopping.sigma=...")
         sigma = 255 * estimated_std(problem.observation)
     return Gaussian(number("stopping.sigma", sigma, 0, above=True), clip=True)

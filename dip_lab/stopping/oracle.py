@@ -12,13 +12,13 @@ from dip_lab.stopping.rule import StoppingRule, finite_or_none
 class Oracle(StoppingRule):
     """Answers with the highest PSNR to the target (clamped to [0, 1], full frame); never stops by itself.
 
-    It looks at the average where there is one, else at the output.
+    It looks at the average if there is one, otherwise at the output.
 
     Args:
-        every: iterations between looks; the first output is always looked at.
+        every: iterations between checks; the first output is always checked.
 
     Raises:
-        ValueError: `every` is not a whole number of at least 1; or in `setup`, there is no target.
+        ValueError: `every` is not a whole number of at least 1; in `setup`, there is no target.
     """
 
     uses_target = True

@@ -1,4 +1,4 @@
-"""The usual early stopping on the loss: a baseline, for the loss of an untrained network keeps falling."""
+"""The usual early stopping on the loss: only a baseline, as the loss of an untrained network keeps falling."""
 
 import torch
 from torch import Tensor
@@ -8,9 +8,9 @@ from dip_lab.stopping.rule import Minimum
 
 
 class Plateau(Minimum):
-    """Answers with the last output that lowered the misfit by a share of it; stops when none did for `patience`.
+    """Answers with the last output that lowered the misfit by the share `least`; stops after `patience` without one.
 
-    The misfit is that of the outputs, smoothed over some 2 / (1 - smoothing) of them: jitter makes it restless.
+    The misfit of the outputs is smoothed over about 2 / (1 - smoothing) of them, as jitter makes it fluctuate.
 
     Args:
         least: smallest relative decrease that counts, in [0, 1).

@@ -1,4 +1,4 @@
-"""What every stopping rule shares: it keeps the image it would answer with, without asking the host."""
+"""The base class of the stopping rules: it keeps the image that would be the answer, without host synchronisation."""
 
 import math
 from typing import Any
@@ -13,17 +13,17 @@ class StoppingRule:
     """Watches the outputs of a fit and says WHICH iteration's image is the answer, and when to stop.
 
     A rule is one method, `_better`: "is this output a better answer than the one kept so far?", as a 0-d bool
-    tensor on the device. The base copies output and average at the chosen iteration and counts the iterations
-    since. `observe` never synchronises with the host; `stop`, `reason`, `statistic`, `stale`,
-    `chosen_iteration` and `why_may_stop` do, so ask them every few iterations only.
+    tensor on the device. The base class copies output and average at the chosen iteration and counts the
+    iterations since. `observe` never synchronises with the host; `stop`, `reason`, `statistic`, `stale`,
+    `chosen_iteration` and `why_may_stop` do, so read them only every few iterations.
 
     A rule with a `patience` freezes its choice at the first iteration where it has been stale that long: the
-    answer does not depend on how often `stop` is asked, and later (overfitted) minima cannot replace it.
+    answer does not depend on how often `stop` is read, and later (overfitted) minima cannot replace it.
 
     Attributes:
         uses_target: the rule looks at the target, so its result is a bound and not a restoration.
-        uses_observation: the rule looks at the observation that was fitted, and not at the outputs alone.
-        changes_fit: the rule takes part in the fit, so it cannot watch another one's.
+        uses_observation: the rule looks at the observation that was fitted, and not only at the outputs.
+        changes_fit: the rule takes part in the fit, so it cannot watch a fit that another rule stops.
         patience: iterations without a better output that end the fit; None never ends it.
         better: what the last `observe` decided (0-d bool tensor); None before the first one.
         kept_output: copy of the output at the chosen iteration, (1, C, H, W); None before `observe`.
@@ -53,7 +53,7 @@ class StoppingRule:
         self._allocated_for: tuple | None = None
 
     def setup(self, problem: Any, seed: int, generator: Any = None) -> None:
-        """Tell the rule what is restored, before the fit: a `Problem`, and what makes the images where one does.
+        """Tell the rule, before the fit, which `Problem` is restored and, if there is one, by which generator.
 
         Raises:
             ValueError: the rule does not work with this problem or generator.
@@ -62,7 +62,7 @@ class StoppingRule:
 
     @torch.no_grad()
     def observe(self, iteration: int, output: Tensor, average: Tensor | None = None) -> None:
-        """Take in output (1, C, H, W), detached float32, and average; iteration numbers may jump up."""
+        """Take the output (1, C, H, W), detached float32, and the average; iteration numbers may have gaps."""
         if self._allocated_for != (output.device, average is None):
             self._allocate(output, average)
             self._allocated_for = (output.device, average is None)
@@ -89,7 +89,7 @@ class StoppingRule:
         raise NotImplementedError
 
     def _allocate(self, output: Tensor, average: Tensor | None) -> None:
-        """Make the buffers that are missing, and bring a loaded state to the output's device."""
+        """Make the buffers that are missing, and move a loaded state to the output's device."""
         device = output.device
         for name in self.saved:
             if (tensor := getattr(self, name)) is not None:
@@ -107,19 +107,19 @@ class StoppingRule:
 
     @property
     def kept(self) -> Tensor | None:
-        """The image that the rule would answer with: the average where there is one."""
+        """The image that the rule would answer with: the average if there is one."""
         return self.kept_output if self.kept_average is None else self.kept_average
 
     # Host side: each of these waits for the device.
 
     @property
     def stop(self) -> bool:
-        """The choice is confirmed: more iterations change nothing."""
+        """Whether the choice is confirmed, so that more iterations change nothing."""
         return self._confirmed is not None and bool(self._confirmed)
 
     @property
     def stopped_iteration(self) -> int | None:
-        """The iteration at which the choice was confirmed; None as long as it is not."""
+        """The iteration at which the choice was confirmed; None until then."""
         return int(self._stopped) if self.stop else None
 
     @property
@@ -144,9 +144,10 @@ class StoppingRule:
 
     @property
     def psnr_held_out(self) -> float | None:
-        """dB: how well the answer predicts observed values that were not fitted; None: the rule holds none out.
+        """How well the answer predicts observed values that were not fitted, in dB; None if the rule holds none out.
 
-        Needs no target, and compares fits to the same observation with the same seed: what a search maximises then.
+        It needs no target and compares fits to the same observation with the same seed. A search without a target
+        maximises it.
         """
         return None
 
@@ -163,7 +164,7 @@ class StoppingRule:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
-        """Copy a state in, in place where the buffers exist: also backwards, when a snapshot is restored."""
+        """Load a copy of a state, in place where the buffers exist; also an earlier one, from a snapshot."""
         self.observations = state["observations"]
         for name in self.saved:
             mine, theirs = getattr(self, name), state.get(name)
@@ -175,7 +176,7 @@ class StoppingRule:
 
 
 class Minimum(StoppingRule):
-    """A rule that answers with the first patience-confirmed minimum of a statistic; a new one writes `_measure`.
+    """A rule that answers with the first patience-confirmed minimum of a statistic; subclasses write `_measure`.
 
     Args:
         patience: iterations without a strict decrease that confirm a minimum. At least 1.
@@ -212,7 +213,7 @@ class Minimum(StoppingRule):
         return better
 
     def _measure(self, iteration: int, output: Tensor, average: Tensor | None) -> bool | None:
-        """Write the statistic into `_value` (0-d float64): True; False: not looked at now; None: not known yet."""
+        """Write the statistic into `_value` (0-d float64), return True; False: not now; None: not known yet."""
         raise NotImplementedError
 
     def _smooth_in(self, value: Tensor, smoothing: float, first: bool) -> None:
@@ -235,6 +236,6 @@ class Minimum(StoppingRule):
 
 
 def finite_or_none(value: Tensor | None) -> float | None:
-    """Host copy of a 0-d tensor; None for NaN and infinities, which JSON does not know."""
+    """Host copy of a 0-d tensor; None for NaN and infinities, which JSON cannot hold."""
     number = float("nan") if value is None else float(value)
     return number if abs(number) < float("inf") else None

@@ -16,18 +16,18 @@ class SelfValidation(Minimum):
 
     While the image forms, and again while noise is fitted, a new output is unlike the last ones. The autoencoder sees
     outputs shrunk to `size` x `size` px, is scored on each new one and then trained on `batch` of the last `memory`
-    ones. The published one is a deep convolutional network trained on all 256 after each iteration, which costs many
-    times the fit's own step; this one is small enough to watch any fit.
+    ones. The published one is a deep convolutional network, trained on all 256 after each iteration, which costs many
+    times as much as a step of the fit; this one is small enough to watch any fit.
     Self-Validation, https://arxiv.org/abs/2110.12271
 
     Args:
         size: side of the shrunk outputs in px.
         code: numbers between encoder and decoder; the hidden layers have four times as many.
-        memory: outputs to train on.
-        batch: of these at each look.
+        memory: number of past outputs to train on.
+        batch: how many of these at each check.
         lr: of the autoencoder's Adam.
         smoothing: weight of the past in the moving average of the score, in [0, 1).
-        every: iterations between looks.
+        every: iterations between checks.
         patience: iterations without a strict decrease that confirm a minimum. At least 1.
         min_start: no candidate before this iteration.
 

@@ -10,33 +10,32 @@ from dip_lab.latents.image import ImageLatent
 from dip_lab.randomness import generator_of
 from dip_lab.stopping.noise_level import law_of
 from dip_lab.stopping.rule import Minimum
-from dip_lab.tasks.denoise import Identity
 from dip_lab.tasks.noise import Gaussian, Poisson
 
 
 class Sure(Minimum):
-    """Answers with the output of least estimated risk; ends when the estimate falls below 0, where it is none.
+    """Answers with the output of least estimated risk; an estimate below 0 is no longer valid and ends the search.
 
-    With the observation as the network's input (`latent=image`), f is a function of y and its risk for the weights of
-    the moment is mean (f(y) - y)^2 - s^2 + 2 s^2 div f / N, with the divergence from one random probe b: mean of
-    b (f(y + step b) - f(y)) / step. The weights have seen y too, which it leaves out: once they fit the noise by
-    themselves the estimate becomes negative.
+    With the observation as the network's input (`latent=image`), f is a function of y, and its risk at the current
+    weights is mean (f(y) - y)^2 - s^2 + 2 s^2 div f / N, with the divergence from one random probe b: mean of
+    b (f(y + step b) - f(y)) / step. The estimate ignores that the weights have seen y too: once they fit the noise
+    themselves, it becomes negative.
     Rethinking Deep Image Prior for Denoising, https://arxiv.org/abs/2108.12841
 
-    Two more passes through the network at each look.
+    Each check takes two more passes through the network.
 
     Args:
         step: length of the probe's step; published 0.01 for Gaussian, 0.001 for Poisson noise.
-        sigma: auto (the task's own noise law, estimated for a given observation), estimate, or a standard deviation in
-            8-bit units.
+        sigma: auto (the noise law of the task or, for a given observation, as estimate), estimate (from the
+            observation), or a standard deviation in 8-bit units.
         smoothing: weight of the past in the moving average of the estimate, in [0, 1).
-        every: iterations between looks.
+        every: iterations between checks.
         patience: iterations without a strict decrease that confirm a minimum. At least 1.
         min_start: no candidate before this iteration.
 
     Raises:
-        ValueError: an argument is out of its range; in `setup`: the latent is not the observation, the task is not
-            denoising, the noise is of another law.
+        ValueError: an argument is out of its range; in `setup`, the latent is not the observation, the task is not
+            denoising, or the noise is neither Gaussian nor Poisson.
     """
 
     uses_observation = True
@@ -57,11 +56,11 @@ class Sure(Minimum):
             raise ValueError("stopping=sure needs the observation as the network's input: add latent=image")
         if len(problem.observation) > 1:
             raise ValueError("stopping=sure works for single pictures only: try stopping=wmv, or video=per_frame")
-        if not isinstance(problem.operator, Identity):
+        if problem.operator.degrades:
             raise ValueError("stopping=sure works for denoising only: try stopping=wmv")
         self.law = law_of(problem, self.sigma, "sure")
         if not isinstance(self.law, Gaussian | Poisson):
-            raise ValueError("stopping=sure knows Gaussian and Poisson noise only: try stopping=wmv")
+            raise ValueError("stopping=sure works for Gaussian and Poisson noise only: try stopping=wmv")
         self.generator = generator
 
     def _measure(self, iteration: int, output: Tensor, average: Tensor | None) -> bool | None:
@@ -81,6 +80,6 @@ class Sure(Minimum):
         return self.law.std**2 if isinstance(self.law, Gaussian) else y / self.law.photons
 
     def _better(self, iteration: int, output: Tensor, average: Tensor | None) -> Tensor:
-        # A negative risk is no risk: what comes after it is not a candidate.
+        # A risk cannot be negative: nothing after a negative estimate is a candidate.
         better = super()._better(iteration, output, average)
         return better & ~(self._value < 0)

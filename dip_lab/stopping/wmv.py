@@ -16,11 +16,12 @@ class WMV(Minimum):
     (x - window mean)^2. It watches raw outputs, not the average, which is smooth by construction.
     Early Stopping for Deep Image Prior, https://arxiv.org/abs/2112.06074
 
-    One iteration costs O(pixels), whatever the window: a ring buffer (26 MB at 100 x 65536), the running sum
-    of each entry, and one running sum of squares, in float64 (in float32 their difference cancels to noise).
+    One iteration costs O(pixels), whatever the window: the rule keeps a ring buffer (26 MB at 100 x 65536), the
+    running sum of each entry, and one running sum of squares, in float64 (in float32 their difference cancels to
+    rounding noise).
 
     Args:
-        window: outputs in the window (observations, where iteration numbers jump). At least 2.
+        window: outputs in the window (observations, if iteration numbers have gaps). At least 2.
         patience: iterations without a strict decrease that confirm a minimum. At least 1.
         min_start: no candidate before this iteration. The first few hundred have a false valley.
         pixels: size of the fixed random subset of output values that is watched; None watches all.

@@ -1,28 +1,31 @@
 """Several operators, one after the other: a picture with holes that was shrunk, a blurred mosaic."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from dip_lab.images import Picture
-from dip_lab.tasks.operators import Operator
+from dip_lab.data.images import Images
+from dip_lab.tasks.operators import Local, Operator, prepare, unit_of, windowed
+from dip_lab.tasks.views import View
 
 
-class Chain(Operator):
+class Chain(Local, Operator):
     """A = A_n ... A_2 A_1, of operators in the order in which they act on the image.
 
-    `known` is that of the last one: holes that an earlier one makes are part of what the later ones measure. Nothing is
-    rounded or clamped between them.
+    `known` is that of the last operator: holes made by an earlier one are part of what the later ones measure. Nothing
+    is rounded or clamped between them.
 
     Args:
         operators: name -> operator; the names are those of `task/operators=[masking,downsample]`.
 
     Raises:
-        ValueError: there is none; (in `given`) a picture that the chain cannot have made.
+        ValueError: the list is empty; (in `window`) one of them measures the picture as a whole.
     """
+
+    task = "chain"
 
     def __init__(self, operators: Mapping[str, Operator]):
         super().__init__()
@@ -30,34 +33,22 @@ class Chain(Operator):
             raise ValueError("task/operators=[]: list the operators in the order in which they act, such as "
                              "task/operators=[masking,downsample]")
         self.operators = nn.ModuleDict(operators)
-        self.unit = math.prod(operator.unit for operator in operators.values())
-
-    @property
-    def frames(self) -> slice:
-        """Which frames of a clip `forward` is given now: all the operators are told."""
-        return self._frames
-
-    @frames.setter
-    def frames(self, frames: slice) -> None:
-        self._frames = frames
-        for operator in self._modules.get("operators", {}).values():  # none yet while the base class is made
-            operator.frames = frames
-
-    @torch.no_grad()
-    def prepare(self, picture: Picture, seed: int) -> None:
-        """Each operator sees what those before it make of the picture."""
-        for operator in self._in_order():
-            operator.prepare(picture, seed)
-            picture = _remade(picture, operator(picture.pixels))
-        self.known = operator.known
-
-    @torch.no_grad()
-    def prepare_given(self, picture: Picture, seed: int) -> None:
-        """From the last to the first: each one sees what would be shown of the observation of those after it."""
-        for operator in reversed(self._in_order()):
-            operator.prepare_given(picture, seed)
-            picture = _remade(picture, operator.observed(operator.given(picture.pixels)))
+        self.unit = math.prod(unit_of(operator) for operator in operators.values())
         self.known = self._in_order()[-1].known
+
+    @torch.no_grad()
+    def prepare(self, images: Images, seed: int, given: bool) -> None:
+        """Each operator sees what those before it make of the target.
+
+        A given picture is what the last operator measured. From there back to the first, each operator sees the
+        adjoint of what the operator after it saw, which has the size of the image between the two.
+        """
+        operators = self._in_order()
+        for operator in reversed(operators) if given else operators:
+            prepare(operator, images, seed, given)
+            images = _remade(images, operator.adjoint(operator.given(images.pixels)) if given else
+                             operator(images.pixels))
+        self.known = operators[-1].known
 
     def forward(self, image: Tensor) -> Tensor:
         """A_n(... A_2(A_1(x)))."""
@@ -65,67 +56,55 @@ class Chain(Operator):
             image = operator(image)
         return image
 
-    def adjoint(self, observation: Tensor) -> Tensor:
-        """The adjoints in reverse."""
-        for operator in reversed(self._in_order()):
-            observation = operator.adjoint(observation)
-        return observation
-
     def image_shape(self, observation_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """The image's shape behind the last operator's observation, behind the one before it, and so on."""
+        """The image's shape, found from the last operator's observation back to the first operator's image."""
         for operator in reversed(self._in_order()):
             observation_shape = operator.image_shape(observation_shape)
         return observation_shape
 
     def given(self, pixels: Tensor) -> Tensor:
-        """What the last operator says of the picture."""
-        observation = self._in_order()[-1].given(pixels)
-        shape = tuple(observation.shape[1:])
-        with torch.no_grad():
-            made = tuple(self(observation.new_zeros(1, *self.image_shape(shape))).shape[1:])
-        if made != shape:
-            raise ValueError(f"task.given=true: {', '.join(self.operators)} measure {made[0]} channels of "
-                             f"{made[2]} x {made[1]} px and the picture has {shape[0]} of {shape[2]} x {shape[1]}: "
-                             f"give a picture that they can have made")
-        return observation
-
-    def observed(self, observation: Tensor) -> Tensor:
-        """What would be shown of the last operator's observation, of the one before it, and so on."""
-        for operator in reversed(self._in_order()):
-            observation = operator.observed(observation)
-        return observation
-
-    def shown(self, image: Tensor) -> Tensor:
-        """As of the first operator, whose image it is."""
-        return self._in_order()[0].shown(image)
+        """The observation that the last operator takes from the picture."""
+        return self._in_order()[-1].given(pixels)
 
     def window(self, rows: slice, columns: slice) -> tuple[Operator, slice, slice]:
         """The chain of the operators' windows; rows and columns start at multiples of `unit`."""
         parts = {}
         for name, operator in self.operators.items():
-            parts[name], rows, columns = operator.window(rows, columns)
-        return self._of(parts), rows, columns
+            parts[name], rows, columns = windowed(operator, rows, columns)
+        return Chain(parts), rows, columns
 
-    def of_frames(self, frames: slice) -> "Chain":
-        """The chain of the operators of these frames."""
-        return self._of({name: operator.of_frames(frames) for name, operator in self.operators.items()})
-
-    def joined(self, others: Sequence["Chain"]) -> "Chain":
-        """The chain of the operators joined one by one."""
-        return self._of({name: operator.joined([other.operators[name] for other in others])
-                         for name, operator in self.operators.items()})
-
-    def _of(self, operators: Mapping[str, Operator]) -> "Chain":
-        """Another chain, of operators that are prepared."""
-        chain = Chain(operators)
-        chain.known = chain._in_order()[-1].known
-        return chain
+    def of_frames(self, frames: slice) -> Operator:
+        """The chain of the operators of these frames; the chain itself, where no frame has holes of its own."""
+        parts = {name: operator.of_frames(frames) for name, operator in self.operators.items()}
+        return self if all(parts[name] is self.operators[name] for name in parts) else Chain(parts)
 
     def _in_order(self) -> list[Operator]:
         return list(self.operators.values())
 
 
-def _remade(picture: Picture, pixels: Tensor) -> Picture:
-    """The picture with other pixels; its transparency stays where the size does."""
-    kept = picture.pixels.shape[-2:] == pixels.shape[-2:]
-    return replace(picture, pixels=pixels, alpha=picture.alpha if kept else None)
+class ChainView(View):
+    """The views of the operators, one after the other, from the last operator's to the first's.
+
+    Args:
+        views: name -> view; the names are those of the chain's operators.
+    """
+
+    def __init__(self, views: Mapping[str, View]):
+        super().__init__()
+        self.views = nn.ModuleDict(views)
+
+    def observed(self, observation: Tensor, operator: Chain) -> Tensor:
+        """At the image's size."""
+        for name, each in reversed(operator.operators.items()):
+            observation = self.views[name].observed(observation, each)
+        return observation
+
+    def shown(self, image: Tensor) -> Tensor:
+        """As the view of the first operator shows it: its image is the image of the chain."""
+        return next(iter(self.views.values())).shown(image)
+
+
+def _remade(images: Images, pixels: Tensor) -> Images:
+    """The picture with other pixels; its transparency is kept if the size stays the same."""
+    kept = images.pixels.shape[-2:] == pixels.shape[-2:]
+    return replace(images, pixels=pixels, alpha=images.alpha if kept else None)

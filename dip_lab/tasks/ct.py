@@ -10,20 +10,21 @@ from torch import Tensor, nn
 
 from dip_lab.checks import flag, integer, number
 from dip_lab.data.array import advise_scale
-from dip_lab.images import MIN_SIDE, Picture
+from dip_lab.data.images import MIN_SIDE, Images
 from dip_lab.tasks.operators import Operator
+from dip_lab.tasks.views import View
 
 
 class Radon(Operator):
     """A(x): the image turned by each angle with bilinear interpolation, and summed along its columns.
 
-    A sparse matrix and its transpose, whose products are exact adjoints and deterministic. In units of the longest
-    side of the image, so that values lie in [0, 1], or up to 1.4 along a diagonal; apart from that, it is
+    Computed by a sparse matrix and its transpose, whose products are exact adjoints and deterministic. Lengths are in
+    units of the image's longest side, so that values lie in [0, 1], or up to 1.4 along a diagonal; otherwise it is
     `skimage.transform.radon` at the angles `arc * k / views` in degrees, k = 0 ... views - 1.
 
     The observation is (N, C, detectors, views). There are as many detectors as the diagonal of a square around the
-    image has pixels, rounded up; with `circle` as many as its longest side, and what lies outside the circle in that
-    square is not seen.
+    image has pixels, rounded up; with `circle`, as many as its longest side has, and what lies outside the circle in
+    that square is not seen.
 
     Args:
         views: number of angles.
@@ -34,6 +35,8 @@ class Radon(Operator):
         ValueError: an argument is out of its range.
     """
 
+    task, baseline = "ct", "fbp"
+
     def __init__(self, views: int, arc: float, circle: bool):
         super().__init__()
         self.views = integer("task.views", views, 1)
@@ -42,34 +45,31 @@ class Radon(Operator):
         self.size: tuple[int, int] | None = None  # of the image
         self.matrix: SparseMatrix | None = None  # (views * detectors, H * W)
 
-    def prepare(self, picture: Picture, seed: int) -> None:
-        """Build the matrix for images of the picture's size."""
-        height, width = picture.pixels.shape[-2:]
-        self._build(height, width, detectors_of(max(height, width), self.circle))
+    def prepare(self, images: Images, seed: int, given: bool) -> None:
+        """Build the matrix for images of the target's size.
 
-    def prepare_given(self, picture: Picture, seed: int) -> None:
-        """Build the matrix for a sinogram: of the largest square whose diagonal, or with `circle` side, it covers.
+        For a given sinogram: for the largest square whose diagonal (with `circle`, whose side) it covers.
 
         Raises:
-            ValueError: it has another number of views, or too few detectors.
+            ValueError: a sinogram that has another number of views, or too few detectors.
         """
-        detectors, views = picture.pixels.shape[-2:]
+        height, width = images.pixels.shape[-2:]
+        if not given:
+            self._build(height, width, detectors_of(max(height, width), self.circle))
+            return
+        detectors, views = height, width
         if views != self.views:
-            raise ValueError(f"task.views={self.views}: sinogram {picture.name} has {detectors} rows, the detectors, "
+            raise ValueError(f"task.views={self.views}: sinogram {images.name} has {detectors} rows, the detectors, "
                              f"and {views} columns, the views: give task.views={views}, or its transpose")
         side = detectors if self.circle else math.floor(detectors / math.sqrt(2))
         if side < MIN_SIDE:
-            raise ValueError(f"{picture.name}: {detectors} detectors, the sinogram's rows, see a picture of {side} px: "
+            raise ValueError(f"{images.name}: {detectors} detectors, the sinogram's rows, see a picture of {side} px: "
                              f"give a sinogram of one that has at least {MIN_SIDE}")
         self._build(side, side, detectors)
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, detectors, views)."""
         return self.matrix(image.flatten(-2)).unflatten(-1, (self.views, -1)).mT.contiguous()
-
-    def adjoint(self, observation: Tensor) -> Tensor:
-        """(N, C, detectors, views) -> (N, C, H, W): the back-projection without a filter."""
-        return self.matrix(observation.mT.flatten(-2), transposed=True).unflatten(-1, self.size)
 
     def image_shape(self, observation_shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """The size that was prepared."""
@@ -79,10 +79,6 @@ class Radon(Operator):
         """The sinogram as it is; a warning in the log if the picture behind it is far from [0, 1]."""
         advise_scale(float(self._back_projection(pixels, "ramp").max()))
         return pixels
-
-    def observed(self, observation: Tensor) -> Tensor:
-        """Filtered back-projection with the ramp, clamped to [0, 1]."""
-        return self.filtered_back_projection(observation, "ramp")
 
     def filtered_back_projection(self, observation: Tensor, filter: str) -> Tensor:
         """`skimage.transform.iradon` with linear interpolation and the filter of that name, clamped to [0, 1]."""
@@ -104,8 +100,16 @@ class Radon(Operator):
         self.size, self.matrix = (height, width), SparseMatrix(matrix)
 
 
+class BackProjected(View):
+    """Filtered back-projection with the ramp, clamped to [0, 1]."""
+
+    def observed(self, observation: Tensor, operator: Radon) -> Tensor:
+        """At the image's size."""
+        return operator.filtered_back_projection(observation, "ramp")
+
+
 def detectors_of(side: int, circle: bool) -> int:
-    """How many beams see an image whose longest side has so many pixels.
+    """The number of beams that see an image whose longest side has `side` pixels.
 
     >>> detectors_of(128, circle=False), detectors_of(128, circle=True)
     (182, 128)
@@ -115,7 +119,7 @@ def detectors_of(side: int, circle: bool) -> int:
 
 def radon_matrix(height: int, width: int, detectors: int, views: int, arc: float,
                  circle: bool) -> scipy.sparse.csr_matrix:
-    """The matrix of `Radon`, (views * detectors, height * width) float32: a row is a beam.
+    """The matrix of `Radon`, (views * detectors, height * width) float32: each row is a beam.
 
     The image is turned about the pixel (height // 2, width // 2), which the middle detector sees at any angle.
     """
@@ -143,10 +147,10 @@ def radon_matrix(height: int, width: int, detectors: int, views: int, arc: float
 
 
 class SparseMatrix(nn.Module):
-    """rows (..., n) -> (..., m) for a matrix M (m, n): M x of each row x, or M^T x.
+    """rows (..., n) -> (..., m) for a matrix M (m, n): M x for each row x, or M^T x.
 
-    Kept in both directions, so that the gradient is as fast as the product and exactly its adjoint. The order of the
-    sums is fixed. In float32 at least, under autocast too.
+    M is kept in both directions, so that the gradient is as fast as the product and exactly its adjoint. The order of
+    the sums is fixed. Computed in float32 at least, under autocast too.
     """
 
     def __init__(self, matrix: scipy.sparse.csr_matrix):

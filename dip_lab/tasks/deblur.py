@@ -8,20 +8,23 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from dip_lab.checks import one_of
-from dip_lab.tasks.operators import Operator
+from dip_lab.tasks.operators import Local, Operator
 from dip_lab.tasks.psf import PointSpread
 
 
-class Blur(Operator):
+class Blur(Local, Operator):
     """y[i] = sum_k h[k] x[i + c - k]: convolution with the kernel h, whose centre is c = (h // 2, w // 2).
 
     Made by FFT, so a large kernel costs little. `border` says what lies outside the picture: `circular` continues it
     periodically, `reflect` mirrors it without repeating the edge (SciPy's `mirror`), `replicate` repeats the edge
-    (SciPy's `nearest`), `zero` is black. A real photo has light from outside in it: along its edges none is exact.
+    (SciPy's `nearest`), `zero` is black. A real photo also holds light from outside: along its edges none is exact.
+    A window of the picture sees, within the kernel's reach of its edge, its own border and not its neighbours.
 
     Raises:
-        ValueError: another border; (in the call) a kernel too large to reflect the picture under it.
+        ValueError: another border; (in the call) a kernel that reaches further than the picture can be reflected.
     """
+
+    task, baseline = "deblur", "wiener"
 
     def __init__(self, psf: PointSpread, border: str):
         super().__init__()
@@ -47,18 +50,6 @@ class Blur(Operator):
         blurred = torch.fft.irfft2(torch.fft.rfft2(image, s=padded) * self.spectrum, s=padded)
         # the padding and the transform's origin have moved the picture by length - 1, less c
         return blurred[..., height - 1 : height - 1 + size[0], width - 1 : width - 1 + size[1]]
-
-    def observed(self, observation: Tensor) -> Tensor:
-        """The observation, clamped: its noise need not be."""
-        return observation.clamp(0, 1)
-
-    def given(self, pixels: Tensor) -> Tensor:
-        """The picture: it is blurred already."""
-        return pixels
-
-    def window(self, rows: slice, columns: slice) -> tuple[Operator, slice, slice]:
-        """Itself: within the kernel's reach of its edge a window sees its own border, not its neighbours."""
-        return self, rows, columns
 
     def _fit(self, size: tuple[int, int], like: Tensor) -> None:
         """The kernel's transform for a periodic picture of this size; in a smaller one the kernel wraps around."""

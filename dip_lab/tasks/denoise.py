@@ -1,21 +1,16 @@
-"""Denoising: the observation is the image and noise."""
+"""Denoising: the observation is the image plus noise."""
 
 from torch import Tensor
 
-from dip_lab.tasks.operators import Operator
+from dip_lab.tasks.operators import Local, Operator
 
 
-class Identity(Operator):
+class Identity(Local, Operator):
     """A(x) = x."""
+
+    degrades = False
+    task, baseline = "denoise", "nlm"
 
     def forward(self, image: Tensor) -> Tensor:
         """The image."""
         return image
-
-    def adjoint(self, observation: Tensor) -> Tensor:
-        """The observation."""
-        return observation
-
-    def window(self, rows: slice, columns: slice) -> tuple[Operator, slice, slice]:
-        """Itself."""
-        return self, rows, columns

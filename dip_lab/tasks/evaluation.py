@@ -1,4 +1,7 @@
-"""What is reported of an image beside its target: rules whose `scores` gives {name: 0-d tensor}."""
+"""What is reported about an image and its target: rules whose `scores` gives {key: 0-d tensor}.
+
+A rule may give any key. Those that `dip_lab.scores` does not know are described in the rule's own `described`.
+"""
 
 from typing import Any
 
@@ -6,27 +9,39 @@ from torch import Tensor
 
 from dip_lab.checks import integer
 from dip_lab.metrics import psnr, psnr_y, ssim
-from dip_lab.tasks.inpaint import Masking
+from dip_lab.scores import Score
 from dip_lab.tasks.operators import Operator
 
-SCORES = ("psnr", "ssim", "psnr_8bit", "psnr_y", "psnr_hole")  # all that the rules below give
+
+class Evaluation:
+    """What is reported about an image.
+
+    Attributes:
+        described: name, unit and decimals of its own scores; a score without an entry is shown with 4 decimals.
+    """
+
+    described: tuple[Score, ...] = ()
+
+    def scores(self, image: Tensor, target: Tensor, operator: Operator) -> dict[str, Tensor]:
+        """Scores of one image (1, C, H, W) in [0, 1] against its target. Default: none."""
+        return {}
+
+    def final(self, image: Tensor, problem: Any) -> dict[str, float]:
+        """Scores of the answer that need no target. Default: none."""
+        return {}
 
 
-class FullFrame:
-    """`psnr` and `ssim` over all pixels and channels, and `psnr_8bit`: of the picture as its PNG holds it."""
+class FullFrame(Evaluation):
+    """`psnr` and `ssim` over all pixels and channels, and `psnr_8bit`, the PSNR of the picture as its PNG holds it."""
 
     def scores(self, image: Tensor, target: Tensor, operator: Operator) -> dict[str, Tensor]:
         """Scores of one image (1, C, H, W) in [0, 1]."""
         written = image.clamp(0, 1).mul(255).round() / 255
         return {"psnr": psnr(image, target), "ssim": ssim(image, target), "psnr_8bit": psnr(written, target)}
 
-    def final(self, image: Tensor, problem: Any) -> dict[str, float]:
-        """Figures of the answer alone, without a target. Here: none."""
-        return {}
-
 
 class LumaFrame(FullFrame):
-    """And `psnr_y`: the Y channel with `border` px shaved, as in super-resolution tables."""
+    """Adds `psnr_y`: the PSNR of the Y channel with `border` px shaved, as in super-resolution tables."""
 
     def __init__(self, border: int):
         self.border = integer("task.evaluation.border", border, 0)
@@ -37,11 +52,11 @@ class LumaFrame(FullFrame):
 
 
 class HoleFrame(FullFrame):
-    """And `psnr_hole`: the missing values alone. Without a hole there is no such key."""
+    """Adds `psnr_hole`: the PSNR of the missing values only. Without a hole there is no such key."""
 
-    def scores(self, image: Tensor, target: Tensor, operator: Masking) -> dict[str, Tensor]:
+    def scores(self, image: Tensor, target: Tensor, operator: Operator) -> dict[str, Tensor]:
         """Scores."""
         scores = super().scores(image, target, operator)
-        if operator.has_hole:
+        if operator.has_hole:  # of the whole clip or picture, even where this frame or tile has none
             scores["psnr_hole"] = psnr(image, target, where=operator.hole)
         return scores

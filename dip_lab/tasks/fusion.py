@@ -13,18 +13,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dip_lab.checks import number
-from dip_lab.images import Picture
+from dip_lab.data.images import Images
 from dip_lab.tasks import fusion_metrics
-from dip_lab.tasks.operators import Operator
+from dip_lab.tasks.evaluation import Evaluation
+from dip_lab.tasks.operators import Local, Operator
+from dip_lab.tasks.views import View
 
-# A variance below this counts as flat. A standard deviation of a thousandth is less than one step of 8 bits; the rounding
-# errors of a variance computed in float32 are smaller still, so they do not decide which source of a flat area weighs more.
+# A variance below this counts as flat. A standard deviation of a thousandth is less than one step of 8 bits; rounding
+# errors of a variance in float32 are smaller still, so they do not decide which source of a flat area weighs more.
 FLAT = 1e-6
 SSIM_SIGMA, C1, C2 = 1.5, 0.01**2, 0.03**2  # Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861
 
 
-def luma(pixels: Tensor) -> Tensor:
-    """Y, (N, 1, H, W), of (N, 3, H, W); a grey picture is its own."""
+def full_luma(pixels: Tensor) -> Tensor:
+    """Y from 0 to 1, (N, 1, H, W), of (N, 3, H, W); a grey picture is its own luma."""
     if pixels.shape[1] == 1:
         return pixels
     red, green, blue = pixels.split(1, dim=1)
@@ -33,7 +35,7 @@ def luma(pixels: Tensor) -> Tensor:
 
 def chroma(pixels: Tensor) -> Tensor:
     """Cb and Cr in [-1/2, 1/2], (N, 2, H, W), of (N, 3, H, W)."""
-    light = luma(pixels)
+    light = full_luma(pixels)
     return torch.cat(((pixels[:, 2:3] - light) / 1.772, (pixels[:, 0:1] - light) / 1.402), 1)
 
 
@@ -45,60 +47,63 @@ def coloured(light: Tensor, colour: Tensor) -> Tensor:
 
 
 def blended(colours: Tensor) -> Tensor:
-    """One chroma (1, 2, H, W) of those of the sources (S, 2, H, W): each weighs as much as it differs from grey.
+    """One chroma (1, 2, H, W) from those of the sources (S, 2, H, W): each weighs as much as it differs from grey.
 
-    The rule of DeepFuse, https://arxiv.org/abs/1712.07384: sum |c| c / sum |c|, for Cb and Cr by themselves. A grey
+    The rule of DeepFuse, https://arxiv.org/abs/1712.07384: sum |c| c / sum |c|, for Cb and Cr separately. A grey
     source contributes nothing, so a colour picture fused with a grey one keeps its colours.
     """
     strength = colours.abs()
     return (strength * colours).sum(0, keepdim=True) / strength.sum(0, keepdim=True).clamp_min(1e-12)
 
 
-class Sources(Operator):
+class Sources(Local, Operator):
     """A(x) = x: every source shows the whole scene. The image is the fused luma, (1, 1, H, W).
 
-    The observation is the luma of all sources, (1, S, H, W); `shown` puts their blended chroma back, unless all are
-    grey.
+    The observation is the luma of all sources, (1, S, H, W).
 
     Raises:
-        ValueError: (in `prepare`) the task is not given, or there is one source only.
+        ValueError: (in `prepare`) the task is not given, or there is only one source.
     """
 
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("colour", None, persistent=False)
+    broadcasts = True
+    task, baseline = "fusion", "laplacian"
 
-    def prepare(self, picture: Picture, seed: int) -> None:
-        """Refuse what is no fusion: its sources cannot be made from a target."""
-        raise ValueError("task=fusion has no target: leave task.given=true and task.observation=null")
-
-    def prepare_given(self, picture: Picture, seed: int) -> None:
-        """Keep the colour of the sources."""
-        if len(picture.pixels) < 2:
+    def prepare(self, images: Images, seed: int, given: bool) -> None:
+        """Refuse what is not a fusion: sources cannot be made from a target."""
+        if not given:
+            raise ValueError("task=fusion has no target: leave task.given=true and task.observation=null")
+        if len(images.pixels) < 2:
             raise ValueError("task=fusion needs two or more sources: give data=sources data.paths=[a.png,b.png]")
-        self.colour = blended(chroma(picture.pixels)) if picture.pixels.shape[1] == 3 else None
 
     def given(self, pixels: Tensor) -> Tensor:
         """(S, C, H, W) -> (1, S, H, W)."""
-        return luma(pixels).transpose(0, 1).contiguous()
+        return full_luma(pixels).transpose(0, 1).contiguous()
 
     def forward(self, image: Tensor) -> Tensor:
-        """The image."""
+        """The image; it stands for the luma of each source."""
         return image
-
-    def adjoint(self, observation: Tensor) -> Tensor:
-        """The sum over the sources: each of them is the image."""
-        return observation.sum(1, keepdim=True)
 
     def image_shape(self, observation_shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """One channel of the sources' size."""
         return 1, *observation_shape[1:]
 
-    def observed(self, observation: Tensor) -> Tensor:
+
+class Fused(View):
+    """The mean of the sources, and an image with the sources' colour put back, unless all are grey."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("colour", None, persistent=False)
+
+    def prepare(self, images: Images) -> None:
+        """Keep the colour of the sources."""
+        self.colour = blended(chroma(images.pixels)) if images.pixels.shape[1] == 3 else None
+
+    def observed(self, observation: Tensor, operator: Operator) -> Tensor:
         """The mean of the sources."""
         return observation.mean(1, keepdim=True)
 
-    def guide(self, observation: Tensor) -> Tensor:
+    def guide(self, observation: Tensor, operator: Operator) -> Tensor:
         """All sources."""
         return observation
 
@@ -106,15 +111,15 @@ class Sources(Operator):
         """The luma with the sources' colour, (1, 3, H, W); as it is where all sources are grey."""
         return image if self.colour is None else coloured(image, self.colour)
 
-    def window(self, rows: slice, columns: slice) -> tuple["Sources", slice, slice]:
-        """That part of the colour."""
-        part = Sources()
+    def window(self, rows: slice, columns: slice) -> "Fused":
+        """The same window of the colour."""
+        part = Fused()
         part.colour = None if self.colour is None else self.colour[..., rows, columns]
-        return part, rows, columns
+        return part
 
 
 def sobel(pixels: Tensor) -> Tensor:
-    """Slopes (N, 2 C, H - 2, W - 2) of (N, C, H, W), first all along a row: Sobel's kernels, not normalised.
+    """Slopes (N, 2 C, H - 2, W - 2) of (N, C, H, W), all those along a row first: Sobel's kernels, not normalised.
 
     >>> import torch
     >>> sobel(torch.arange(3.0).expand(1, 1, 3, 3)).flatten()
@@ -142,9 +147,9 @@ def smoothed(pixels: Tensor, sigma: float) -> Tensor:
 
 
 def only_largest(values: Tensor) -> Tensor:
-    """1 for the source with the largest value of a pixel and 0 for the others; equal ones share.
+    """1 for the source with the largest value at a pixel and 0 for the others; equal ones share the 1.
 
-    Values of at least 0 that differ by rounding alone (less than a hundred-thousandth) count as equal.
+    Values must be at least 0. Those that differ only by rounding (less than a hundred-thousandth) count as equal.
     """
     largest = (values >= (1 - 1e-5) * values.amax(1, keepdim=True)).to(values)
     return largest / largest.sum(1, keepdim=True)
@@ -161,16 +166,16 @@ class Equal:
 
 @dataclass(frozen=True)
 class Brightest:
-    """The brightest source alone: what is warm in infrared, bone in CT."""
+    """Only the brightest source: what is warm in infrared, bone in CT."""
 
     def __call__(self, sources: Tensor) -> Tensor:
-        """Weights, as of `Equal`."""
+        """Weights, as in `Equal`."""
         return only_largest(sources)
 
 
 @dataclass(frozen=True)
 class Steepest:
-    """The source with the largest slopes alone, their magnitude smoothed by a Gaussian of `sigma` px."""
+    """Only the source with the largest slopes, whose magnitude is smoothed by a Gaussian of `sigma` px."""
 
     sigma: float
 
@@ -178,16 +183,16 @@ class Steepest:
         number("task.misfit.*_from.sigma", self.sigma, 0)
 
     def __call__(self, sources: Tensor) -> Tensor:
-        """Weights, as of `Equal`."""
+        """Weights, as in `Equal`."""
         slopes = sobel(F.pad(sources, (1, 1, 1, 1), mode="replicate"))
         return only_largest(smoothed(torch.hypot(*slopes.chunk(2, dim=1)), self.sigma))
 
 
 @dataclass(frozen=True)
 class Contrasted:
-    """In proportion to a power of the standard deviation in a Gaussian window of `sigma` px.
+    """Each source in proportion to a power of its standard deviation in a Gaussian window of `sigma` px.
 
-    Where all sources are flat they weigh the same.
+    Where all sources are flat, they weigh the same.
     """
 
     sigma: float
@@ -198,7 +203,7 @@ class Contrasted:
         number("task.misfit.*_from.power", self.power, 0)
 
     def __call__(self, sources: Tensor) -> Tensor:
-        """Weights, as of `Equal`."""
+        """Weights, as in `Equal`."""
         variance = smoothed(sources.square(), self.sigma) - smoothed(sources, self.sigma).square()
         strength = variance.clamp_min(FLAT) ** (self.power / 2)
         return strength / strength.sum(1, keepdim=True)
@@ -219,14 +224,14 @@ class WellExposed:
         number("task.misfit.*_from.sigma", self.sigma, 0)
 
     def __call__(self, sources: Tensor) -> Tensor:
-        """Weights, as of `Equal`."""
+        """Weights, as in `Equal`."""
         distance = smoothed(sources, self.sigma) - 0.5
         return torch.softmax(-distance.square() / (2 * self.spread**2), 1)
 
 
 @dataclass
 class Goal:
-    """What of the misfit depends on the observation alone."""
+    """The parts of the misfit that depend only on the observation."""
 
     observation: Tensor
     level: Tensor  # (N, 1, H, W)
@@ -245,8 +250,8 @@ class Goal:
 class FusionMisfit(nn.Module):
     """intensity * mean |x - level| + gradient * mean |sobel(x) - slopes| + structure * mean (1 - SSIM(x, source)).
 
-    The level, the slopes and the share of each source in the mean of the structure are sums of the sources by the
-    weights that the three rules `*_from` give each of them at each pixel.
+    Each of the three rules `*_from` gives every source a weight at each pixel: the level and the slopes are weighted
+    sums over the sources, and the mean of the structure counts each source by its weight.
 
     Raises:
         ValueError: a weight is negative; (in the call) values were held out.
@@ -287,7 +292,7 @@ class FusionMisfit(nn.Module):
 
     @torch.no_grad()
     def _goal_of(self, observation: Tensor) -> Goal:
-        """Computed once, and again for other sources: the problem gives a new view of the same ones each time."""
+        """Computed once, and again for other sources: the problem gives a new view of the same sources each time."""
         if self._goal is None or _place(self._goal.observation) != _place(observation):
             sources = observation.float()
             height, width = sources.shape[-2:]
@@ -302,23 +307,19 @@ class FusionMisfit(nn.Module):
 
 
 def _place(tensor: Tensor) -> tuple:
-    """Equal for views of the same values; as long as one of them lives, of no others."""
+    """Equal for views of the same values; it differs from that of other values as long as one of the views exists."""
     return tensor.data_ptr(), tensor.device, tensor.dtype, tensor.shape, tensor.stride()
 
 
-class FusionScores:
-    """No score against a target, which a fusion lacks: figures of the fused luma and of what it took of the sources.
+class FusionScores(Evaluation):
+    """Figures of the fused luma and of what it took from the sources; a fusion has no target to be scored against.
 
     `en`, `mi`, `sd`, `sf`, `ag`, `scd`, `qabf`, `ssim_sources`, `vif` as `dip_lab.tasks.fusion_metrics` defines them,
-    of 8-bit lumas; `vif` for pictures of at least 41 x 41 px only.
+    of 8-bit lumas; `vif` only for pictures of at least 41 x 41 px.
     """
-
-    def scores(self, image: Tensor, target: Tensor, operator: Operator) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
 
     def final(self, image: Tensor, problem: Any) -> dict[str, float]:
         """The figures of a fused luma (1, 1, H, W), or of one with its colour."""
         fused, sources = (pixels.detach().cpu().double().clamp(0, 1).mul(255).round()[0]
-                          for pixels in (luma(image), problem.observation))
+                          for pixels in (full_luma(image), problem.observation))
         return fusion_metrics.all_of(fused[0], sources)

@@ -1,7 +1,7 @@
 """Figures of a fused picture, without a reference: pure functions of 8-bit levels.
 
-`fused` is (H, W) and `sources` is (S, H, W), both float64 of whole numbers in 0 .. 255. Definitions as in the review of
-Ma, Ma and Li, https://doi.org/10.1016/j.inffus.2018.02.004, but where a docstring says otherwise.
+`fused` is (H, W) and `sources` is (S, H, W), both float64 of whole numbers from 0 to 255. Definitions are those of the
+review of Ma, Ma and Li, https://doi.org/10.1016/j.inffus.2018.02.004, except where a docstring says otherwise.
 """
 
 import itertools
@@ -12,7 +12,7 @@ from torch import Tensor
 from dip_lab.metrics import ssim
 
 LEVELS = 256
-VIF_SIDE = 41  # px: the least at which four scales of 17 x 17 px windows remain
+VIF_SIDE = 41  # px: the smallest side for which four scales of 17 x 17 px windows remain
 
 
 def all_of(fused: Tensor, sources: Tensor) -> dict[str, float]:
@@ -38,7 +38,7 @@ def entropy(fused: Tensor) -> Tensor:
 
 
 def mutual_information(fused: Tensor, sources: Tensor) -> Tensor:
-    """MI: bits that the fused picture tells of each source, summed; EN for each where all are equal."""
+    """MI: bits that the fused picture tells about each source, summed; EN for each source if all are equal."""
     figures = []
     for source in sources:
         both = torch.bincount((LEVELS * source + fused).long().flatten(), minlength=LEVELS**2)
@@ -47,7 +47,7 @@ def mutual_information(fused: Tensor, sources: Tensor) -> Tensor:
 
 
 def standard_deviation(fused: Tensor) -> Tensor:
-    """SD: of the population, in 8-bit units."""
+    """SD: the standard deviation of the population, in 8-bit units."""
     return fused.std(correction=0)
 
 
@@ -74,9 +74,9 @@ def correlations_of_differences(fused: Tensor, sources: Tensor) -> Tensor:
 def edges_kept(fused: Tensor, sources: Tensor) -> Tensor:
     """Qabf of Xydeas and Petrovic, https://doi.org/10.1049/el:20000267: strength and direction of the sources' edges.
 
-    Sobel slopes inside a border of 1 px. Each source weighs by the strength of its edge. Edges of equal strength have
-    the ratio 1 (a public MATLAB code says the strength itself), two flat places too; flat sources have no edge to
-    keep: 0. The most, reached where all are equal, is 0.9748.
+    Sobel slopes inside a border of 1 px. Each source is weighted by the strength of its edge. Edges of equal strength
+    have the ratio 1 (in a public MATLAB code, the strength itself), and so have two flat places. Flat sources have no
+    edge to keep, which gives 0. The largest value, reached where all are equal, is 0.9748.
     """
     strength, direction = _edges(fused)
     kept, total = [], []
@@ -99,10 +99,10 @@ def likeness(fused: Tensor, sources: Tensor) -> Tensor:
 
 
 def visual_fidelity(fused: Tensor, sources: Tensor) -> Tensor:
-    """VIF of the fused picture with each source as its reference, summed; 1 for each where all are equal.
+    """VIF of the fused picture with each source as its reference, summed; 1 for each source if all are equal.
 
-    In the pixel domain, Sheikh and Bovik, https://doi.org/10.1109/TIP.2005.859378. A constant source has nothing to
-    be seen: 0.
+    In the pixel domain, Sheikh and Bovik, https://doi.org/10.1109/TIP.2005.859378. A constant source shows nothing,
+    which gives 0.
     """
     from torchmetrics.functional.image import visual_information_fidelity  # 2 s to import
 

@@ -10,15 +10,15 @@ class Guided(nn.Module):
     """mse * mean r^2 + l1 * mean |r| + edge * mean |sobel(r)| / 8 + tv * mean |grad A(x)|, where r = A(x) - y.
 
     Sobel's kernels are linear, so `edge` compares the edges of A(x) with those of y, in both directions. Where a value
-    does not count (a hole, a held-out value) r is 0; the variation, which looks at no observation, is taken everywhere.
-    The two gradients are anisotropic, and per pixel: a ramp of 1 a pixel along the rows has |sobel| / 8 = |grad| = 1.
+    does not count (a hole, a held-out value) r is 0; the variation does not use y and is taken everywhere. The two
+    gradients are anisotropic, and per pixel: a ramp of 1 per pixel along the rows has |sobel| / 8 = |grad| = 1.
 
     Args:
-        mse: weights, from 0 on; a term of weight 0 costs nothing.
-        l1, edge, tv: as above.
+        mse: weight of its term, at least 0; a term of weight 0 costs nothing.
+        l1, edge, tv: the same for theirs.
 
     Raises:
-        ValueError: a weight is negative or no number, or all are 0.
+        ValueError: a weight is negative or not a number, or `mse`, `l1` and `edge` are all 0.
     """
 
     def __init__(self, mse: float, l1: float, edge: float, tv: float):
@@ -48,7 +48,7 @@ class Guided(nn.Module):
 
 
 def variation(image: Tensor) -> Tensor:
-    """Anisotropic total variation per value: the mean of |dx| and that of |dy|, added up.
+    """Anisotropic total variation per value: the mean of |dx| plus the mean of |dy|.
 
     >>> import torch
     >>> float(variation(torch.arange(4.0).expand(1, 1, 3, 4)))

@@ -1,4 +1,4 @@
-"""JPEG: what a picture becomes when it is stored as one, and what a decoded one tells about its original.
+"""JPEG: what a picture becomes when it is stored as JPEG, and what a decoded picture tells about its original.
 
 JPEG turns the picture into YCbCr, averages the two chroma planes over 2 x 1 or 2 x 2 px (sampling), cuts each plane
 into blocks of 8 x 8 from the upper left corner on, and rounds each DCT coefficient to a multiple of its table's step
@@ -17,20 +17,20 @@ from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
 from dip_lab.checks import integer, one_of
-from dip_lab.images import to_uint8
+from dip_lab.png import to_uint8
 from dip_lab.tasks.denoise import Identity
 from dip_lab.tasks.misfits import MeanSquared, Misfit
 from dip_lab.tasks.operators import Operator
 
 BLOCK = 8
 SAMPLING = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}  # Pillow's numbers
-SHARE = ((1, 1), (1, 2), (2, 2))  # of those numbers: image rows and columns to one of a chroma plane
+SHARE = ((1, 1), (1, 2), (2, 2))  # for those numbers: image rows and columns per row and column of a chroma plane
 CHROMA = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))  # YCbCr of JFIF
 
 
 @dataclass(frozen=True, eq=False)
 class Compression:
-    """What a JPEG encoder was told.
+    """The settings of a JPEG encoder.
 
     Attributes:
         steps: (2, 8, 8) float32, the quantisation steps of luma and chroma in 8-bit units; rows: vertical frequency.
@@ -42,16 +42,16 @@ class Compression:
 
     @property
     def tables(self) -> list[list[int]]:
-        """The steps as Pillow takes them: for luma and for chroma, 64 row by row (not in zigzag order)."""
+        """The steps as Pillow takes them: 64 for luma and 64 for chroma, row by row (not in zigzag order)."""
         return self.steps.flatten(1).int().tolist()
 
 
 def compression(quality: int, sampling: str, tables: str | None) -> Compression:
-    """As Pillow compresses at this quality; or, if `tables` names a JPEG file, as that was compressed.
+    """The settings of Pillow at this quality; or, if `tables` names a JPEG file, those of that file.
 
     Raises:
-        ValueError: `quality` is not in 1 .. 100, `sampling` none of 4:4:4, 4:2:2, 4:2:0; no such file, no JPEG, or one
-            with another sampling.
+        ValueError: `quality` is not from 1 to 100; `sampling` is not 4:4:4, 4:2:2 or 4:2:0; the file does not exist, is
+            not a JPEG, or has another sampling.
     """
     integer("task.quality", quality, 1, 100)
     number = SAMPLING[one_of("task.sampling", sampling, tuple(SAMPLING))]
@@ -77,13 +77,13 @@ def _compression_of(file: str | io.BytesIO) -> Compression:
 
 
 class Blockwise(Identity):
-    """A(x) = x, whose windows begin where JPEG's blocks do, those of chroma planes too."""
+    """A(x) = x, whose windows begin where JPEG's blocks do, including those of the chroma planes."""
 
     unit = 2 * BLOCK
 
 
 class Compressed:
-    """Observes what the operator makes of the target as Pillow stores it in 8 bits and decodes it."""
+    """Observes A(target) as Pillow stores it in a JPEG of 8 bits and decodes it."""
 
     def __init__(self, quality: int, sampling: str, tables: str | None):
         self.compression = compression(quality, sampling, tables)
@@ -109,7 +109,7 @@ class Jpeg(torch.nn.Module):
         super().__init__()
         self.share = SHARE[compression.sampling]
         frequency, position = torch.arange(BLOCK)[:, None], torch.arange(BLOCK) + 0.5
-        cosines = torch.cos(torch.pi / BLOCK * frequency * position) / 2  # orthonormal but for the first row
+        cosines = torch.cos(torch.pi / BLOCK * frequency * position) / 2  # orthonormal except for the first row
         cosines[0] /= 2**0.5
         self.register_buffer("cosines", cosines, persistent=False)
         self.register_buffer("steps", compression.steps, persistent=False)
@@ -118,7 +118,7 @@ class Jpeg(torch.nn.Module):
         self._inverses: dict[tuple, Tensor] = {}
 
     def forward(self, image: Tensor) -> Tensor:
-        """The picture as stored and decoded, but for its rounding to 8 bits.
+        """The picture as stored and decoded, but not rounded to 8 bits.
 
         The rounding of the coefficients has the gradient 1 (the straight-through estimator,
         https://arxiv.org/abs/1308.3432), so the gradient is about that of the identity.
@@ -130,7 +130,7 @@ class Jpeg(torch.nn.Module):
         return self.decoded(numbers, image.shape[-2:])
 
     def decoded(self, numbers: list[Tensor], size: tuple[int, int]) -> Tensor:
-        """The picture (N, C, *size) of what a file holds, plane by plane (N, i, j, 8, 8), not rounded to 8 bits."""
+        """The picture (N, C, *size) of the numbers in a file, plane by plane (N, i, j, 8, 8), not rounded to 8 bits."""
         planes = []
         for index, whole in enumerate(numbers):
             share = self.share if index else (1, 1)
@@ -140,9 +140,9 @@ class Jpeg(torch.nn.Module):
         return self._picture(torch.cat(planes, 1)).clamp(0, 1)
 
     def planes(self, image: Tensor) -> list[tuple[Tensor, Tensor, tuple[int, int]]]:
-        """As an encoder makes them: each plane (N, 1, h, w), h and w multiples of 8, with its steps and its share.
+        """The planes that an encoder makes, (N, 1, h, w) with h and w multiples of 8, each with its steps and share.
 
-        Sides that are no multiples of 8, or of 8 pixels of a chroma plane, are continued by their last pixel.
+        Sides that are not multiples of 8, or of 8 pixels of a chroma plane, are continued by their last pixel.
         """
         planes = []
         for index, plane in enumerate(self._ycc(image).split(1, 1)):
@@ -161,9 +161,10 @@ class Jpeg(torch.nn.Module):
     def stored(self, decoded: Tensor) -> list[Tensor]:
         """The whole numbers (N, i, j, 8, 8) that a decoded picture's file held, plane by plane.
 
-        The chroma planes are those that the decoder's interpolation turns into the picture's, by least squares. Exact
-        as long as the rounding to 8 bits, and black and white where values were cut off, moved no coefficient by half a
-        step; in blocks that the picture's lower and right edge cuts, only near.
+        The chroma planes are found by least squares, as those that the decoder's interpolation turns into the
+        picture's. The numbers are exact as long as no coefficient was moved by half a step, be it by the rounding to 8
+        bits or by cutting values off at black and white. In blocks that are cut by the picture's lower or right edge
+        they are only close.
         """
         numbers, (height, width) = [], decoded.shape[-2:]
         for index, plane in enumerate(self._ycc(decoded).split(1, 1)):
@@ -206,11 +207,11 @@ class Jpeg(torch.nn.Module):
 
 
 class Recompressed(MeanSquared):
-    """(JPEG(x) - y)^2: whatever JPEG would turn into the observation is as good as the original.
+    """(JPEG(x) - y)^2: every picture that JPEG turns into the observation is as good as the original.
 
     Args:
-        over: as of any misfit.
-        quality, sampling, tables: as of `compression`.
+        over: as in any misfit.
+        quality, sampling, tables: as in `compression`.
     """
 
     def __init__(self, over: str, quality: int, sampling: str, tables: str | None):
@@ -224,14 +225,15 @@ class Recompressed(MeanSquared):
 class QuantisationIntervals(Misfit):
     """Squared distance of the image's DCT coefficients to the intervals that the observation's were rounded from.
 
-    An original coefficient lies within half a step of the stored multiple of the step, and that is all the file tells:
-    inside there is no loss. The mean over the planes of the mean over their coefficients, in [0, 1] units of a pixel.
+    An original coefficient lies within half a step of the stored multiple of the step, and the file tells no more: in
+    that interval there is no loss. The mean over the planes of the mean over their coefficients, in [0, 1] units of a
+    pixel.
 
     Args:
-        quality, sampling, tables: as of `compression`.
+        quality, sampling, tables: as in `compression`.
 
     Raises:
-        ValueError: (in the call) a misfit that leaves values out: a coefficient belongs to all pixels of its block.
+        ValueError: (in the call) some values are to be left out, but a coefficient belongs to all pixels of its block.
     """
 
     def __init__(self, quality: int, sampling: str, tables: str | None):
@@ -252,19 +254,19 @@ class QuantisationIntervals(Misfit):
 
 
 def _weighted(planes: Tensor, weights: Tensor) -> Tensor:
-    """A sum, and no matrix product, which may be of low precision on a GPU."""
+    """A weighted sum; not a matrix product, which may have low precision on a GPU."""
     return (planes * weights.to(planes.dtype).reshape(1, -1, 1, 1)).sum(1, keepdim=True)
 
 
 def _continued(plane: Tensor, rows: int, columns: int) -> Tensor:
-    """To sides that are multiples of these, by the last pixel (not by F.pad: its gradient is not deterministic)."""
+    """Continued by its last pixel to sides that are multiples of these (F.pad has no deterministic gradient)."""
     below, right = -plane.shape[-2] % rows, -plane.shape[-1] % columns
     plane = torch.cat([plane, plane[..., -1:, :].expand(-1, -1, below, -1)], -2)
     return torch.cat([plane, plane[..., -1:].expand(-1, -1, -1, right)], -1)
 
 
 def _enlarged(plane: Tensor, share: tuple[int, int], size: tuple[int, int]) -> Tensor:
-    """Linearly between the centres of the pixels, the outermost repeated beyond, cropped to `size`."""
+    """Enlarged linearly between the centres of the pixels, repeated beyond the outermost ones, cropped to `size`."""
     for axis, times in ((-2, share[0]), (-1, share[1])):
         if times == 2:
             first, last = plane.narrow(axis, 0, 1), plane.narrow(axis, plane.shape[axis] - 1, 1)

@@ -1,4 +1,4 @@
-"""One-dimensional antialiasing kernels and the downsampling matrices made of them."""
+"""One-dimensional antialiasing kernels and the downsampling matrices made from them."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class Kernel:
     def matrix(self, size: int, factor: int) -> Tensor:
         """The (ceil(size / factor), size) float64 matrix that shrinks one axis; its rows sum to 1.
 
-        A size that is no multiple of the factor is continued at its end by copies of the last pixel.
+        A size that is not a multiple of the factor is continued at its end by copies of the last pixel.
         """
         taps = self.taps(factor)
         rows = -(-size // factor)

@@ -9,15 +9,15 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from dip_lab.checks import integer, number, one_of
+from dip_lab.data.clips import frames_of, is_clip
+from dip_lab.data.images import Images, read_picture
 from dip_lab.data.registry import located
-from dip_lab.data.video import frames_of, is_clip
-from dip_lab.images import Picture, read_picture
 from dip_lab.randomness import generator_of
 
 _log = logging.getLogger(__name__)
 
 
-def check_same_size(key: str, path: str, pixels: Tensor, picture: Picture) -> None:
+def check_same_size(key: str, path: str, pixels: Tensor, picture: Images) -> None:
     """Refuse a file that is not of the picture's size."""
     (height, width), (rows, columns) = picture.pixels.shape[-2:], pixels.shape[-2:]
     if (rows, columns) != (height, width):
@@ -29,11 +29,11 @@ def check_same_size(key: str, path: str, pixels: Tensor, picture: Picture) -> No
 
 @dataclass(frozen=True)
 class Mask:
-    """A mask from the file `path`, of a clip also one for each frame; without one, the law that a subclass draws.
+    """A mask from the file `path`, which for a clip may hold one for each frame; without a file, a subclass draws it.
 
     Files: `polarity=white` means that white is known (the convention of the published data), `black` that
-    white is the hole. Channels are averaged; grey levels are thresholded at one half; a file that holds only
-    the values 0 and 1 of 255 is read as such a mask, 1 counting as white. The size must be the picture's.
+    white is the hole. Channels are averaged; grey levels are thresholded at one half; in a file that holds only
+    the values 0 and 1 of 255, 1 counts as white. The size must be the picture's.
 
     Raises:
         ValueError: (in the call) a file of another size, or one whose mask is only in its alpha channel.
@@ -45,20 +45,20 @@ class Mask:
     def __post_init__(self) -> None:
         one_of("task.mask.polarity", self.polarity, ("white", "black"))
 
-    def __call__(self, picture: Picture, seed: int) -> Tensor:
+    def __call__(self, picture: Images, seed: int) -> Tensor:
         """The mask of `picture`; laws are a function of (picture size, seed)."""
         return self._read(picture) if self.path else self.draw(picture, seed)
 
-    def draw(self, picture: Picture, seed: int) -> Tensor:
+    def draw(self, picture: Images, seed: int) -> Tensor:
         """The law of the subclass, True = known."""
         raise NotImplementedError
 
-    def _read(self, picture: Picture) -> Tensor:
+    def _read(self, picture: Images) -> Tensor:
         if len(picture.pixels) > 1 and is_clip(self.path):
             return torch.cat([self._cut(file, picture) for file in frames_of(self.path, picture.selection)])
         return self._cut(read_picture(located(self.path, picture.root)), picture)
 
-    def _cut(self, file: Picture, picture: Picture) -> Tensor:
+    def _cut(self, file: Images, picture: Images) -> Tensor:
         check_same_size("task.mask.path", self.path, file.pixels, picture)
         white = file.pixels.mean(1, keepdim=True)
         if (
@@ -84,7 +84,7 @@ class Mask:
 class File(Mask):
     """Only the file: `path` must be given."""
 
-    def draw(self, picture: Picture, seed: int) -> Tensor:
+    def draw(self, picture: Images, seed: int) -> Tensor:
         raise ValueError(
             "task.mask.path is empty: give a mask file, task.mask.path=holes.png, or a law, task/mask=blobs"
         )
@@ -92,13 +92,13 @@ class File(Mask):
 
 @dataclass(frozen=True)
 class Observed(Mask):
-    """What is not black in the observation `path` is known; and what is black in the picture too.
+    """Known is what is not black in the observation `path`, and what is black in both it and the picture.
 
-    Of a pixel that is black in both nobody can tell whether it was known: the published table has a picture with a
-    black border (peppers), which no method could guess if all of it counted as a hole.
+    A pixel that is black in both may have been known or not. One picture of the published table (peppers) has a black
+    border, which no method could guess if all of it counted as a hole.
     """
 
-    def __call__(self, picture: Picture, seed: int) -> Tensor:
+    def __call__(self, picture: Images, seed: int) -> Tensor:
         """The mask, True = known."""
         if not self.path:
             raise ValueError("task/mask=observed needs task.observation=...: a picture with black holes")
@@ -111,7 +111,7 @@ class Observed(Mask):
 class Alpha(Mask):
     """The picture's own transparency: what is more than half transparent is the hole."""
 
-    def draw(self, picture: Picture, seed: int) -> Tensor:
+    def draw(self, picture: Images, seed: int) -> Tensor:
         if picture.alpha is None:
             raise ValueError(
                 f"task/mask=alpha: the picture {picture.name} has no transparent pixels: erase the holes to "
@@ -122,7 +122,7 @@ class Alpha(Mask):
 
 @dataclass(frozen=True)
 class Bernoulli(Mask):
-    """Each pixel is missing with probability `missing`; `per_channel` draws each channel's holes apart."""
+    """Each pixel is missing with probability `missing`; `per_channel` draws holes for each channel separately."""
 
     missing: float
     per_channel: bool
@@ -131,7 +131,7 @@ class Bernoulli(Mask):
         super().__post_init__()
         number("task.mask.missing", self.missing, 0, 1)
 
-    def draw(self, picture: Picture, seed: int) -> Tensor:
+    def draw(self, picture: Images, seed: int) -> Tensor:
         channels = picture.pixels.shape[1] if self.per_channel else 1
         draw = torch.rand(1, channels, *picture.pixels.shape[-2:], generator=generator_of(seed, "mask"))
         return draw >= self.missing
@@ -139,7 +139,7 @@ class Bernoulli(Mask):
 
 @dataclass(frozen=True)
 class Box(Mask):
-    """A hole in the middle; its sides are `fraction` of the picture's, 1 px at least."""
+    """A hole in the middle; its sides are `fraction` of the picture's, and at least 1 px."""
 
     fraction: float
 
@@ -147,7 +147,7 @@ class Box(Mask):
         super().__post_init__()
         number("task.mask.fraction", self.fraction, 0, 1, above=True)
 
-    def draw(self, picture: Picture, seed: int) -> Tensor:
+    def draw(self, picture: Images, seed: int) -> Tensor:
         known = torch.ones(1, 1, *picture.pixels.shape[-2:], dtype=torch.bool)
         slices = []
         for side in picture.pixels.shape[-2:]:
@@ -172,7 +172,7 @@ class Blobs(Mask):
         number("task.mask.missing", self.missing, 0, 1)
         number("task.mask.scale", self.scale, 0, 1, above=True)
 
-    def draw(self, picture: Picture, seed: int) -> Tensor:
+    def draw(self, picture: Images, seed: int) -> Tensor:
         height, width = picture.pixels.shape[-2:]
         noise = torch.randn(height, width, generator=generator_of(seed, "mask"), dtype=torch.float64)
         sigma = self.scale * min(height, width)
@@ -202,7 +202,7 @@ class Text(Mask):
         if not str(self.text).strip():
             raise ValueError("task.mask.text is empty: give the words to draw, task.mask.text='some words'")
 
-    def draw(self, picture: Picture, seed: int) -> Tensor:
+    def draw(self, picture: Images, seed: int) -> Tensor:
         height, width = picture.pixels.shape[-2:]
         canvas = Image.new("L", (width, height), 255)
         pen = ImageDraw.Draw(canvas)

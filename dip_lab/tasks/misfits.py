@@ -1,4 +1,4 @@
-"""Data terms between A(x) and y: scalars from 0 on, in float32 whatever the precision of the fit."""
+"""Data terms between A(x) and y: scalars of at least 0, in float32 whatever the precision of the fit."""
 
 from torch import Tensor, nn
 
@@ -9,8 +9,8 @@ class Misfit(nn.Module):
     """The mean over the observation of a law's `terms`, 0 where they agree.
 
     Args:
-        over: where a share of the observation counts only (holes, held-out values), the sum is divided by the number
-            of `all` values, as published, so that the loss shrinks with the share; or of the `counted` ones.
+        over: what the sum is divided by where only a share of the observation counts (holes, held-out values): the
+            number of `all` values, as published, so that the loss shrinks with the share; or of the `counted` ones.
 
     Raises:
         ValueError: `over` is something else.
@@ -29,7 +29,7 @@ class Misfit(nn.Module):
         return total / (terms.numel() if self.over == "all" else counted.expand_as(terms).sum())
 
     def terms(self, prediction: Tensor, observation: Tensor) -> Tensor:
-        """One value from 0 on for each value of the observation; finite even where it does not count."""
+        """One value of at least 0 for each value of the observation; finite even where that does not count."""
         raise NotImplementedError
 
 
@@ -52,7 +52,7 @@ class Huber(Misfit):
     square.
 
     Raises:
-        ValueError: `delta` is no positive number.
+        ValueError: `delta` is not a positive number.
     """
 
     def __init__(self, over: str, delta: float):
@@ -64,13 +64,13 @@ class Huber(Misfit):
 
 
 class Poisson(Misfit):
-    """Deviance of counts, p - y + y log(y / p): the negative log-likelihood of Poisson noise less its least value.
+    """Deviance of counts, p - y + y log(y / p): the negative log-likelihood of Poisson noise less its minimum.
 
     Per photon of a white pixel, so the number of photons does not enter; `background` is added to both, which keeps
     the gradient finite where the prediction is black.
 
     Raises:
-        ValueError: `background` is no positive number.
+        ValueError: `background` is not a positive number.
     """
 
     def __init__(self, over: str, background: float):

@@ -8,29 +8,31 @@ from torch import Tensor
 
 from dip_lab.checks import flag, integer, number, one_of
 from dip_lab.data.array import advise_scale
+from dip_lab.data.images import Images, read_picture
 from dip_lab.data.registry import located
-from dip_lab.images import Picture, read_picture
 from dip_lab.randomness import generator_of
 from dip_lab.tasks.masks import check_same_size
 from dip_lab.tasks.operators import Operator
+from dip_lab.tasks.views import View
 
 
 class Fourier(Operator):
     """A(x) = known * F x, where F is the orthonormal 2-D Fourier transform with the zero frequency in the middle.
 
-    F is `fftshift(fft2(ifftshift(x), norm="ortho"))`, as fastMRI has it, https://arxiv.org/abs/1811.08839; the middle
+    F is `fftshift(fft2(ifftshift(x), norm="ortho"))`, as in fastMRI, https://arxiv.org/abs/1811.08839; the middle
     of n values is number n // 2. The observation is real, (N, 2C, H, W): the real parts of all channels, then their
     imaginary parts. `known` is (1, 1, H, W), 1 where k-space was sampled.
 
     Args:
         sampling: (picture, seed) -> bool (1, 1, H, W), see below.
         complex: false: the image is real, (N, C, H, W). True: it is (N, 2C, H, W) and holds (Re + 1) / 2 of a complex
-            picture's channels, then (Im + 1) / 2, so that both lie in [0, 1]. A is affine then, and `adjoint` that of
-            its linear part A(x) - A(0).
+            picture's channels, then (Im + 1) / 2, so that both lie in [0, 1]. A is then affine.
 
     Raises:
         ValueError: `complex` is not true or false.
     """
+
+    task, baseline = "mri", "zero_filled"
 
     def __init__(self, sampling: "Sampling", complex: bool):
         super().__init__()
@@ -38,28 +40,20 @@ class Fourier(Operator):
         self.complex = flag("task.complex", complex)
         self.known = torch.ones(1, 1, 1, 1)
 
-    def prepare(self, picture: Picture, seed: int) -> None:
+    def prepare(self, images: Images, seed: int, given: bool) -> None:
         """Draw or read the mask.
 
         Raises:
-            ValueError: nothing is sampled.
+            ValueError: nothing is sampled; k-space that is given has an odd number of channels.
         """
-        known = self.sampling(picture, seed)
+        channels = images.pixels.shape[1]
+        if given and channels % 2:
+            raise ValueError(f"task.given=true: {images.name} has {channels} channels, but k-space has real and then "
+                             "imaginary parts: give data=array data.path=kspace.npy, complex or with an even number")
+        known = self.sampling(images, seed)
         if not known.any():
             raise ValueError(f"task.sampling={self.sampling}: no value of k-space is sampled: take another pattern")
         self.known = known.float()
-
-    def prepare_given(self, picture: Picture, seed: int) -> None:
-        """As `prepare`, for k-space.
-
-        Raises:
-            ValueError: an odd number of channels.
-        """
-        channels = picture.pixels.shape[1]
-        if channels % 2:
-            raise ValueError(f"task.given=true: {picture.name} has {channels} channels, but k-space has real and then "
-                             "imaginary parts: give data=array data.path=kspace.npy, complex or with an even number")
-        self.prepare(picture, seed)
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, C, H, W), or (N, 2C, H, W) where complex, -> (N, 2C, H, W)."""
@@ -82,11 +76,6 @@ class Fourier(Operator):
         shifted = torch.fft.ifftshift(torch.complex(*observation.chunk(2, 1)), (-2, -1))
         return torch.fft.fftshift(torch.fft.ifft2(shifted, norm="ortho"), (-2, -1))
 
-    def adjoint(self, observation: Tensor) -> Tensor:
-        """A^T(y) of the linear part: the zero-filled picture's real part; where complex, twice both its parts."""
-        picture = self.zero_filled(observation)
-        return 2 * torch.cat((picture.real, picture.imag), 1) if self.complex else picture.real
-
     def image_shape(self, observation_shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """The size is the same; a real image has half the channels."""
         channels, height, width = observation_shape
@@ -97,9 +86,17 @@ class Fourier(Operator):
         advise_scale(float(self.zero_filled(pixels).abs().max()))
         return pixels * self.known
 
-    def observed(self, observation: Tensor) -> Tensor:
-        """The zero-filled picture, clamped to [0, 1]: its magnitude; where complex, its two parts as in an image."""
-        picture = self.zero_filled(observation)
+
+class ZeroFilled(View):
+    """The zero-filled picture, clamped to [0, 1]: its magnitude; where complex, its two parts as in an image."""
+
+    def __init__(self, complex: bool):
+        super().__init__()
+        self.complex = complex
+
+    def observed(self, observation: Tensor, operator: Fourier) -> Tensor:
+        """At the image's size."""
+        picture = operator.zero_filled(observation)
         if self.complex:
             return ((torch.cat((picture.real, picture.imag), 1) + 1) / 2).clamp(0, 1)
         return picture.abs().clamp(0, 1)
@@ -112,7 +109,8 @@ class Fourier(Operator):
 class Scan:
     """Observes a real picture with a smooth phase: y = A(x exp(i phase p)), |p| <= 1.
 
-    p is one period of a cosine across the picture and half a period down, as of an uneven field: the same for all.
+    p is one period of a cosine across the picture and half a period down, as an uneven field gives; the same for all
+    pictures.
 
     Args:
         phase: its largest angle in radians; 0: the picture stays real.
@@ -141,7 +139,7 @@ class Scan:
 class Sampling:
     """Which values of k-space are sampled: callable (picture, seed) -> bool (1, 1, H, W), zero frequency at n // 2."""
 
-    def __call__(self, picture: Picture, seed: int) -> Tensor:
+    def __call__(self, picture: Images, seed: int) -> Tensor:
         """The mask, True = sampled; laws are a function of (size, seed)."""
         raise NotImplementedError
 
@@ -150,12 +148,12 @@ class Sampling:
 class Cartesian(Sampling):
     """Whole columns: the middle ones, and as many others as make 1 / acceleration of all.
 
-    As in fastMRI, https://arxiv.org/abs/1811.08839, but for the number of columns, which is exact here.
+    As in fastMRI, https://arxiv.org/abs/1811.08839, except that the number of columns is exact here.
 
     Args:
-        acceleration: from 1 on.
+        acceleration: at least 1.
         center_fraction: share of all columns that is sampled around the zero frequency.
-        spacing: `random` or `equispaced` others; of the latter the seed decides where they begin.
+        spacing: of the other columns: `random`, or `equispaced`, where the seed decides where they begin.
 
     Raises:
         ValueError: an argument is out of its range; in the call, more columns in the middle than there may be in all.
@@ -170,7 +168,7 @@ class Cartesian(Sampling):
         number("task.sampling.center_fraction", self.center_fraction, 0, 1)
         one_of("task.sampling.spacing", self.spacing, ("random", "equispaced"))
 
-    def __call__(self, picture: Picture, seed: int) -> Tensor:
+    def __call__(self, picture: Images, seed: int) -> Tensor:
         height, width = picture.pixels.shape[-2:]
         count, middle = max(1, round(width / self.acceleration)), round(width * self.center_fraction)
         if middle > count:
@@ -196,7 +194,7 @@ class Radial(Sampling):
     They end at half a cycle per pixel, so that the corners of k-space are not sampled.
 
     Args:
-        spokes: how many.
+        spokes: the number of lines.
 
     Raises:
         ValueError: `spokes` is below 1.
@@ -207,7 +205,7 @@ class Radial(Sampling):
     def __post_init__(self) -> None:
         integer("task.sampling.spokes", self.spokes, 1)
 
-    def __call__(self, picture: Picture, seed: int) -> Tensor:
+    def __call__(self, picture: Images, seed: int) -> Tensor:
         height, width = picture.pixels.shape[-2:]
         offset = torch.rand((), generator=generator_of(seed, "sampling"), dtype=torch.float64)
         angle = math.pi * (torch.arange(self.spokes) + offset) / self.spokes
@@ -227,7 +225,7 @@ class File(Sampling):
 
     path: str
 
-    def __call__(self, picture: Picture, seed: int) -> Tensor:
+    def __call__(self, picture: Images, seed: int) -> Tensor:
         pixels = read_picture(located(str(self.path), picture.root)).pixels
         check_same_size("task.sampling.path", self.path, pixels, picture)
         return pixels.mean(1, keepdim=True) >= 0.5
@@ -237,8 +235,8 @@ class File(Sampling):
 class Observed(Sampling):
     """What is not 0 in given k-space is sampled."""
 
-    def __call__(self, picture: Picture, seed: int) -> Tensor:
+    def __call__(self, picture: Images, seed: int) -> Tensor:
         if picture.pixels.min() >= 0:
-            raise ValueError(f"task/sampling=observed: {picture.name} is a picture, no k-space: give task.given=true "
+            raise ValueError(f"task/sampling=observed: {picture.name} is a picture, not k-space: give task.given=true "
                              "data=array data.path=kspace.npy, or another pattern")
         return (picture.pixels != 0).any(1, keepdim=True)

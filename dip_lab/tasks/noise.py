@@ -1,7 +1,7 @@
 """Noise laws: callables (clean, seed) -> observation, drawn on the CPU so the same on every device.
 
-Each also says how far observations are from what is clean, `expected_square`: the mean of (y - clean)^2 for each value
-in [0, 1], clipping included: at sigma 50 that takes a sixth of the energy away.
+Each also says how far observations are from the clean ones: `expected_square` is the mean of (y - clean)^2 for each
+value in [0, 1]. It includes clipping, which at sigma 50 takes a sixth of the energy away.
 """
 
 import math
@@ -16,6 +16,8 @@ from dip_lab.randomness import generator_of
 
 class NoNoise:
     """The clean observation itself."""
+
+    degrades = False
 
     def __call__(self, clean: Tensor, seed: int) -> Tensor:
         """Clean."""
@@ -42,7 +44,7 @@ class Gaussian:
 
 
 class SharedGaussian(Gaussian):
-    """As Gaussian, with the same noise in every channel, as the Deep Decoder's notebooks have it."""
+    """As Gaussian, with the same noise in every channel, as in the Deep Decoder's notebooks."""
 
     def __call__(self, clean: Tensor, seed: int) -> Tensor:
         """Noisy, shaped like `clean`."""
@@ -79,7 +81,7 @@ class Poisson:
         return _clipped(counts / self.photons, self.clip)
 
     def expected_square(self, clean: Tensor) -> Tensor:
-        """As of Gaussian noise of the same variance; no count is clipped at 0."""
+        """As for Gaussian noise of the same variance; no count is clipped at 0."""
         variance = clean / self.photons
         return _expected_square(clean, variance.sqrt(), -math.inf, 1) if self.clip else variance
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dip_lab.checks import integer, number
-from dip_lab.images import read_picture
+from dip_lab.data.images import read_picture
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class PointSpread:
 class Gaussian(PointSpread):
     """exp(-d^2 / (2 sigma^2)) at `size` x `size` px, d from their middle, as MATLAB's fspecial.
 
-    An even size moves the picture by half a pixel, as that of a box does.
+    An even size moves the picture by half a pixel, as it does for a box.
 
     Raises:
-        ValueError: `size` is below 1, `sigma` not positive.
+        ValueError: `size` is below 1, or `sigma` is not positive.
     """
 
     size: int
@@ -61,13 +61,13 @@ class Box(PointSpread):
 
 @dataclass(frozen=True)
 class Motion(PointSpread):
-    """A straight line of `length` px under `angle` degrees, counter-clockwise from the horizontal, antialiased.
+    """A straight line of `length` px at `angle` degrees, counter-clockwise from the horizontal, antialiased.
 
     A pixel weighs 1 less its distance to the segment of length - 1 px through the centre, if that is positive, as in
     MATLAB's fspecial: at angle 0 or 90 and a whole odd length, exactly `length` equal weights.
 
     Raises:
-        ValueError: `length` is below 1, `angle` no number from -360 to 360.
+        ValueError: `length` is below 1, or `angle` is not a number from -360 to 360.
     """
 
     length: float
@@ -94,9 +94,10 @@ class Motion(PointSpread):
 
 @dataclass(frozen=True)
 class File(PointSpread):
-    """A kernel from a picture, whose channels are averaged and black means 0, or from an .npy array (h, w).
+    """A kernel from a picture, whose channels are averaged and where black is 0, or from an .npy array (h, w).
 
-    It is scaled to sum 1. Pictures have 8 px a side at least: surround a smaller kernel with black, or save it as .npy.
+    It is scaled to sum 1. A picture must have at least 8 px a side: surround a smaller kernel with black, or save it
+    as .npy.
     """
 
     path: str | None
@@ -105,7 +106,8 @@ class File(PointSpread):
         """The kernel.
 
         Raises:
-            ValueError: no path, no such file, no array of two axes, values that are not finite or have no positive sum.
+            ValueError: there is no path, no such file, the array does not have two axes, or its values are not finite
+                or have no positive sum.
         """
         if not self.path:
             raise ValueError("task.psf.path is empty: give the kernel's picture or array, task.psf.path=kernel.npy")
@@ -125,5 +127,5 @@ def _array(path: Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or "no array of numbers in NumPy's format"
+        reason = getattr(error, "strerror", None) or "not an array of numbers in NumPy's format"
         raise ValueError(f"task.psf.path={path} cannot be read ({reason}): save it with numpy.save") from error

@@ -7,7 +7,7 @@ from dip_lab.checks import integer
 
 @dataclass(frozen=True)
 class Mode:
-    """What `video=` chooses. Pictures do not look at it.
+    """What `video=` chooses. It has no effect on pictures.
 
     A clip longer than `chunk` frames is cut into chunks, each fitted by itself and blended over `overlap` frames, so
     that memory depends on the chunk and not on the clip.
@@ -18,7 +18,8 @@ class Mode:
         batch: consecutive frames that one iteration fits.
         keyframes: frames from one independent latent to the next; in between it moves linearly.
         kernel: frames that a convolution sees: 1, or 3 (the frame and its neighbours).
-        fps: frames a second of the films that are written.
+        fps: frames per second of the films that are written.
+        apart: the setting that gives each image a network of its own, for error messages.
 
     Raises:
         ValueError: a value is out of its range.
@@ -30,6 +31,7 @@ class Mode:
     keyframes: int
     kernel: int
     fps: float
+    apart: str = "video=per_frame"
 
     def __post_init__(self) -> None:
         integer("video.chunk", self.chunk, 1)

@@ -1,4 +1,4 @@
-"""A network of two-dimensional convolutions made into one that convolves over time too."""
+"""Turns a network of two-dimensional convolutions into one that convolves over time too."""
 
 import torch
 from torch import Tensor, nn
@@ -7,20 +7,20 @@ from dip_lab.nets.blocks import Conv
 
 
 def over_time(net: nn.Module) -> None:
-    """Make each convolution of a network, in place, one of 3 frames: a k x k kernel becomes 3 x k x k.
+    """Extend each convolution of a network to 3 frames, in place: a k x k kernel becomes 3 x k x k.
 
-    The frames `(T, C, H, W)` of a clip are the network's batch. A three-dimensional convolution is a two-dimensional
-    one of a frame and its neighbours, laid one after the other along the channels; beyond the clip's ends the last
-    frame is repeated. Batch norm over the batch then is that of a volume. 1 x 1 and grouped convolutions stay as they
-    are. The weights are drawn anew.
+    The frames `(T, C, H, W)` of a clip are the network's batch. A three-dimensional convolution is computed as a
+    two-dimensional one over a frame and its two neighbours, joined along the channels; beyond the ends of the clip its
+    last frame is repeated. Batch norm over the batch is then the batch norm of a volume. 1 x 1 and grouped convolutions
+    stay as they are. The extended convolutions get new weights.
 
     Raises:
-        ValueError: the network has no such convolution.
+        ValueError: the network has no convolution to extend.
     """
     found = [layer for layer in net.modules()
              if type(layer) in (nn.Conv2d, Conv) and max(layer.kernel_size) > 1 and layer.groups == 1]
     if not found:
-        raise ValueError(f"video.kernel=3: {type(net).__name__} has no convolution to make one of 3 frames: "
+        raise ValueError(f"video.kernel=3: {type(net).__name__} has no convolution to extend to 3 frames: "
                          "use video=shared")
     for layer in found:
         layer.in_channels *= 3

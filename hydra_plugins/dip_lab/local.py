@@ -1,4 +1,4 @@
-"""A launcher of dip_lab. Hydra takes plugins from packages inside `hydra_plugins` only."""
+"""A launcher of dip_lab. Hydra takes plugins only from packages inside `hydra_plugins`."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ except ImportError:  # the extra `launchers` is not installed
 if LocalLauncher:
 
     class PatientLocalLauncher(LocalLauncher):
-        """submitit_local that starts no more processes at once than the cores hold; submitit starts all it is given."""
+        """submitit_local with no more processes at once than the cores can run; submitit itself starts all at once."""
 
         def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
             threads = self.params["cpus_per_task"] or 1

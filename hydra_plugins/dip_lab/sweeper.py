@@ -1,4 +1,4 @@
-"""The sweeper of dip_lab, `hydra/sweeper=cells`. Hydra takes plugins from packages inside `hydra_plugins` only."""
+"""The sweeper of dip_lab, `hydra/sweeper=cells`. Hydra takes plugins only from packages inside `hydra_plugins`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,16 +10,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from dip_lab import sweep
 from dip_lab.compose import combinations
-from dip_lab.runs import write_atomic
+from dip_lab.runs.files import write_atomic
 
 
 class CellSweeper(Sweeper):
     """A sweep over values with commas that launches only the cells that are left.
 
-    Hydra's own composes each cell twice and starts a process, or a job of the cluster, to find out that it is done.
+    Hydra's own sweeper composes each cell twice, and starts a process or a cluster job just to find that it is done.
 
     Args:
-        params: {key: values} to be swept, as on the command line, which has the last word.
+        params: {key: values} to be swept, written as on the command line, which overrides them.
         max_batch_size: cells handed to the launcher at once; None: all of them.
     """
 
@@ -35,12 +35,12 @@ class CellSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Compute what is left of the cells; what cannot be composed is refused before any of them is."""
+        """Compute the cells that are left; one that cannot be composed is refused before any is computed."""
         loader, hydra_config = self.hydra_context.config_loader, HydraConfig.instance()
         cells: dict[Path, list[str]] = {}
         for overrides in combinations(loader, self.params, arguments):
             cfg = loader.load_sweep_config(self.config, overrides)
-            hydra_config.set_config(cfg)  # the name of a cell asks for its choices
+            hydra_config.set_config(cfg)  # the name of a cell needs its choices
             cells.setdefault(Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir).absolute(), overrides)
         hydra_config.set_config(self.config)
         write_atomic(Path(self.config.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(self.config).encode())

@@ -27,7 +27,7 @@ def test_mean_of_the_last_outputs(window):
 
 
 def test_nothing_of_the_past_is_left():
-    """Also of values that no picture should have."""
+    """Also for values that no picture should have."""
     average = Window(5)
     for value in (float("nan"), 3.0, float("inf"), -1.0):
         average.update(torch.full((1, 1, 2, 2), value), 1)

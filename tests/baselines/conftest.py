@@ -5,10 +5,10 @@ import pytest
 import torch
 from skimage import data
 
+from dip_lab.build import build_problem
 from dip_lab.compose import compose
-from dip_lab.images import Picture
+from dip_lab.data.images import Images
 from dip_lab.instantiate import instantiate
-from dip_lab.problem import build_problem
 
 composed = functools.cache(lambda *overrides: compose(overrides))
 
@@ -19,7 +19,7 @@ def face():
 
     def make(height=33, width=47, channels=3):
         pixels = data.astronaut()[60 : 60 + height, 200 : 200 + width, :channels].astype(np.float32) / 255
-        return Picture("face", torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous())
+        return Images("face", torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous())
 
     return make
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage import restoration
 
-from dip_lab.images import Picture
+from dip_lab.data.images import Images
 from dip_lab.tasks.noise import estimated_std
 
 FLAT = {"flat": torch.full((1, 3, 17, 12), 0.5), "black": torch.zeros(1, 1, 8, 8),
@@ -33,7 +33,7 @@ def test_nlm_is_that_of_scikit_image(name, fast, h, per_channel, face, problem_o
 def test_median_of_an_impulse(problem_of, baseline_of):
     pixels = torch.linspace(0.2, 0.6, 16 * 20).reshape(1, 1, 16, 20).expand(1, 3, 16, 20).clone()
     pixels[0, 1, 5, 7] = 1
-    image = baseline_of("median")(problem_of(Picture("impulse", pixels), "task=denoise", "task.given=true"))
+    image = baseline_of("median")(problem_of(Images("impulse", pixels), "task=denoise", "task.given=true"))
     around = pixels[0, 1, 4:7, 6:9].flatten().sort().values
     assert image[0, 1, 5, 7] == around[4]
     assert torch.equal(image[0, 0], image[0, 2]), "a channel took from another"
@@ -64,7 +64,7 @@ def test_colour_is_denoised_in_ycbcr(face, problem_of, baseline_of):
 @pytest.mark.parametrize("name", ["nlm", "nlm_slow", "median", "wavelet"])
 def test_without_noise(name, picture, problem_of, baseline_of):
     pixels = FLAT[picture]
-    image = baseline_of(name)(problem_of(Picture(picture, pixels), "task=denoise", "task.given=true"))
+    image = baseline_of(name)(problem_of(Images(picture, pixels), "task=denoise", "task.given=true"))
     assert image.shape == pixels.shape and image.isfinite().all()
     if picture != "stripes":
         assert torch.allclose(image, pixels, atol=1e-5)
@@ -89,6 +89,6 @@ def test_bm3d(channels, face, problem_of, baseline_of):
 
 def test_bm3d_of_a_single_block_is_refused(problem_of, baseline_of):
     pytest.importorskip("bm3d")
-    picture = Picture("tiny", torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
+    picture = Images("tiny", torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
     with pytest.raises(ValueError, match="^baseline=bm3d needs more than 8 x 8 px: try baseline=nlm$"):
         baseline_of("bm3d")(problem_of(picture, "task=denoise"))

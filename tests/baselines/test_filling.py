@@ -4,11 +4,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from dip_lab.images import read_picture
+from dip_lab.data.images import read_picture
 from dip_lab.problem import Problem
 from dip_lab.tasks.evaluation import HoleFrame
 from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.misfits import MeanSquared
+from dip_lab.tasks.views import View
 
 DATA = Path(os.environ.get("DIP_LAB_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 # The authors' file and the PSNR of their own Voronoi picture, https://dmitryulyanov.github.io/deep_image_prior
@@ -21,10 +22,10 @@ PUBLISHED = {
 
 
 def masked(observation, known, target=None):
-    """The inpainting problem of an observation and what is known of it, (1, 1 or C, H, W) bool."""
+    """The inpainting problem of an observation and the mask of what is known, (1, 1 or C, H, W) bool."""
     operator = Masking(lambda picture, seed: known)
-    operator.prepare(None, 0)
-    return Problem(observation, operator, MeanSquared("all"), HoleFrame(), target, "dip_inpainted", "sample")
+    operator.prepare(None, seed=0, given=False)
+    return Problem(observation, operator, MeanSquared("all"), HoleFrame(), View(), target, "dip_inpainted", "sample")
 
 
 @pytest.mark.parametrize("channels, per_channel", [(1, False), (3, False), (3, True)])
@@ -72,12 +73,12 @@ def test_a_channel_of_which_nothing_is_known(name, baseline_of):
 
 @pytest.mark.skipif(not (DATA / "paper" / "inpaint50").is_dir(), reason="needs the authors' pictures")
 def test_voronoi_is_the_published_figure(baseline_of):
-    """Section 4.3 of Deep Image Prior, on the authors' masked pictures: known is what is not black."""
+    """Section 4.3 of Deep Image Prior, on the authors' masked pictures: what is not black is known."""
     voronoi, psnrs = baseline_of("voronoi"), []
     for name, (author, published) in PUBLISHED.items():
         target = read_picture(DATA / "inpaint11" / f"{name}.png").pixels
         observation = read_picture(DATA / "paper" / "inpaint50" / f"{author}_masked.png").pixels
-        if name == "peppers":  # its first row and column are black, thus seem unknown, but are black in all results
+        if name == "peppers":  # its first row and column are black and so seem unknown, but are black in all results
             target, observation = target[..., 1:, 1:], observation[..., 1:, 1:]
         problem = masked(observation, observation > 0, target)
         psnrs.append(problem.scores(voronoi(problem))["psnr"])

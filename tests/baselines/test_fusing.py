@@ -3,19 +3,19 @@ import pytest
 import torch
 
 from dip_lab.baselines.fusing import expanded, reduced
-from dip_lab.images import Picture
+from dip_lab.data.images import Images
 from dip_lab.tasks.fusion_metrics import edges_kept
 
 
 @pytest.fixture
 def pair(face):
-    """Two pictures of one face, the left half of one and the right half of the other blurred; `pair(channels)`."""
+    """`pair(channels)`: two pictures of one face; the left half of one and the right half of the other are blurred."""
 
     def make(channels=3, height=33, width=47):
         sharp = face(height, width, channels).pixels
         blurred = torch.nn.functional.avg_pool2d(sharp, 5, 1, 2, count_include_pad=False)
         left = torch.arange(width) < width // 2
-        return Picture("face", torch.cat([torch.where(left, blurred, sharp), torch.where(left, sharp, blurred)])), sharp
+        return Images("face", torch.cat([torch.where(left, blurred, sharp), torch.where(left, sharp, blurred)])), sharp
 
     return make
 
@@ -42,7 +42,7 @@ def test_mean_and_maximum(pair, problem_of, baseline_of):
 @pytest.mark.parametrize("size", [(32, 48), (33, 47), (5, 8)])
 def test_the_pyramid_gives_back_a_single_picture(size, problem_of, baseline_of):
     pixels = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(1))
-    problem = problem_of(Picture("same", pixels.expand(3, -1, -1, -1)), "task=fusion")
+    problem = problem_of(Images("same", pixels.expand(3, -1, -1, -1)), "task=fusion")
     assert torch.allclose(baseline_of("laplacian")(problem), pixels, atol=1e-6)
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from PIL import Image
 
+from dip_lab.build import build_problem
 from dip_lab.compose import cells_of, compose
-from dip_lab.images import encode_png
 from dip_lab.instantiate import instantiate
-from dip_lab.problem import build_problem
+from dip_lab.png import encode_png
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 
 def enlarged(small, filter, factor):
-    """What torch makes of it; nearest by repetition."""
+    """The picture enlarged by torch; nearest by repetition."""
     if filter == "nearest":
         return small.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
     size = [factor * side for side in small.shape[-2:]]

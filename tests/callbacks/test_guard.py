@@ -1,4 +1,4 @@
-"""The guard rolls a broken fit back; the five faults of the published backtracking are a test each."""
+"""The guard rolls a broken fit back; each of the five faults of the published backtracking has a test."""
 
 import math
 
@@ -103,7 +103,7 @@ def test_the_iteration_count_goes_on(fit_tiny):
 
     restoration = fit_tiny("stopping.patience=500", callbacks=[Break("black", 25), Latents()])
     assert [iteration for iteration, _ in seen] == list(range(1, 61))
-    assert len({jitter for _, jitter in seen}) == 60  # no iteration's jitter comes twice
+    assert len({jitter for _, jitter in seen}) == 60  # no two iterations have the same jitter
     assert [row["iteration"] for row in restoration.history.rows] == [1, *range(5, 61, 5)]
 
 
@@ -126,7 +126,7 @@ def test_a_loss_that_is_not_finite_between_two_looks_counts(fit_tiny):
 
 
 def test_a_snapshot_with_broken_weights_is_not_taken(fit_tiny):
-    """The step at a look may break the weights while its loss and output were still finite."""
+    """The step at which the guard looks may break the weights while its loss and output were still finite."""
     steps = []
 
     class BadGradient(pl.Callback):

@@ -13,7 +13,7 @@ MODULE = SimpleNamespace(problem=SimpleNamespace(name="astronaut"))
 
 
 def driven(monkeypatch, terminal, iterations=12, psnr=28.125):
-    """What a progress of twelve iterations wrote to its console."""
+    """What the progress bar of a fit of twelve iterations wrote to its console."""
     screen = io.StringIO()
     monkeypatch.setattr(module_under_test, "Console",
                         lambda **given: Console(file=screen, force_terminal=terminal, width=200))

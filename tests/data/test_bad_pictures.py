@@ -1,4 +1,4 @@
-"""The hostile and awkward pictures of the shared data folder: each loads in the right shape or is refused."""
+"""The hostile and awkward pictures of the shared data folder: each is loaded in the right shape or refused."""
 
 import logging
 import os
@@ -9,8 +9,8 @@ import torch
 from PIL import Image, ImageFile
 
 from dip_lab.data.folder import Folder
+from dip_lab.data.images import read_picture
 from dip_lab.data.listing import pictures_in
-from dip_lab.images import read_picture
 
 DATA = Path(os.environ.get("DIP_LAB_DATA", Path(__file__).parents[3] / "shared" / "data"))
 BAD = DATA / "bad"

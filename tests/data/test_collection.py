@@ -1,14 +1,14 @@
-"""The pictures of data sets that lie on this machine, and observations that are given ready."""
+"""The pictures of data sets that are on this machine, and observations that are given ready-made."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from dip_lab.build import build_problem
 from dip_lab.compose import compose
 from dip_lab.data.collection import Collection
-from dip_lab.images import read_picture
-from dip_lab.problem import build_problem
+from dip_lab.data.images import read_picture
 
 TINY = ["net=skip_narrow", "net.width=4", "net.depth=2", "iterations=2", "log_every=1", "logger=none", "device=cpu"]
 
@@ -101,7 +101,7 @@ def test_a_missing_name_at_the_command_line(root, command):
     assert "data.name is missing" in printed and "there are 01, 02" in printed
 
 
-# An observation that is given ready
+# An observation that is given ready-made
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_the_observation_is_the_file_and_the_picture_the_target(picture, tmp_pat
     problem = problem_of(picture, f"task.observation={noisy}")
     assert torch.equal(problem.observation, read_picture(noisy).pixels)
     assert torch.equal(problem.target, picture.pixels)
-    assert problem.noise is None  # nobody knows it
+    assert problem.noise is None  # it is not known
 
 
 def test_the_observation_of_super_resolution_has_the_small_size(picture, tmp_path):

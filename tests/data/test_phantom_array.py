@@ -19,7 +19,7 @@ def test_the_phantom(size):
     assert picture.pixels.min() >= 0 and picture.pixels.max() <= 1
     assert float(picture.pixels.mean()) == pytest.approx(shepp_logan_phantom().mean(), abs=0.002)
     if size == 128:
-        assert picture.pixels[..., :1, :].max() == 0  # no ringing beside the head
+        assert picture.pixels[..., :1, :].max() == 0  # no ringing next to the head
     if size == 400:
         np.testing.assert_allclose(picture.pixels[0, 0].numpy(), shepp_logan_phantom(), atol=1e-6)
 
@@ -53,9 +53,9 @@ def test_arrays(array, planes, tmp_path):
 
 @pytest.mark.parametrize("content, message", [
     (None, r"scan\.npy: no such file"),
-    (b"", r"scan\.npy: no array of numbers as numpy\.save writes it"),
-    (b"P5 2 2 255 ....", r"no array of numbers"),
-    (np.array([{"a": 1}]), r"no array of numbers"),
+    (b"", r"scan\.npy: not an array of numbers as numpy\.save writes it"),
+    (b"P5 2 2 255 ....", r"not an array of numbers"),
+    (np.array([{"a": 1}]), r"not an array of numbers"),
     (np.array(["a", "b"]), r"<U1 of shape \(2,\): give real or complex numbers"),
     (np.zeros(5), r"float64 of shape \(5,\): give real or complex numbers of shape \(h, w\) or \(channels, h, w\)"),
     (np.zeros((1, 2, 3, 4)), r"of shape \(1, 2, 3, 4\)"),

@@ -39,7 +39,7 @@ def test_listing_needs_no_torch():
 
 
 def test_listing_refuses_a_missing_folder_a_file_and_an_empty_folder(tmp_path):
-    with pytest.raises(ValueError, match="data.path: .*nowhere is no folder"):
+    with pytest.raises(ValueError, match="data.path: .*nowhere is not a folder"):
         listing.pictures_in(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="no picture in .*looked for .bmp .gif"):
         listing.pictures_in(tmp_path)

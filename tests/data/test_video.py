@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from dip_lab.compose import compose
-from dip_lab.data.video import Video, count_frames, frames_of, is_clip, read_clip
+from dip_lab.data.clips import count_frames, frames_of, is_clip, read_clip
+from dip_lab.data.video import Video
 from dip_lab.instantiate import instantiate
 
 ALL = slice(0, None, 1)
@@ -40,7 +41,7 @@ def folder(tmp_path):
 
 
 def write_video(path, frames, codec="ffv1", pix_fmt="bgr0", given="rgb24"):
-    """Lossless unless said otherwise."""
+    """Write a video file, lossless by default."""
     with av.open(str(path), "w") as file:
         stream = file.add_stream(codec, rate=25)
         stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], pix_fmt
@@ -71,7 +72,7 @@ def test_frames_of_a_folder_come_in_natural_order(folder):
 def test_first_frames_and_stride(folder, first, frames, stride, expected):
     picture = load(folder, first, frames, stride)
     assert levels(picture.pixels) == expected
-    assert levels(read_clip(folder, picture.selection)) == expected  # so would a mask of each frame be chosen
+    assert levels(read_clip(folder, picture.selection)) == expected  # so would the mask of each frame be chosen
 
 
 def test_size_shrinks_each_frame_like_a_picture(folder):
@@ -149,7 +150,7 @@ def test_a_telephone_held_upright(tmp_path, matrix, clockwise):
     upright = load(path).pixels
     a, b, c, d = (value << 16 for value in matrix)
     content = path.read_bytes()
-    at = content.index(b"tkhd") + 44  # of the matrix in the track's header
+    at = content.index(b"tkhd") + 44  # where the matrix is in the track's header
     turned = np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], dtype=">i4").tobytes()
     path.write_bytes(content[:at] + turned + content[at + 36:])
     assert torch.equal(load(path).pixels, upright.rot90(-clockwise, (2, 3)))
@@ -171,19 +172,19 @@ def test_a_selection_with_an_end_reads_no_further(folder):
 
 
 def test_a_long_clip_lies_in_a_file(folder, monkeypatch):
-    monkeypatch.setattr("dip_lab.images.IN_MEMORY", 1000)
+    monkeypatch.setattr("dip_lab.frames.IN_MEMORY", 1000)
     assert levels(load(folder).pixels) == [10, 20, 30, 90, 100, 110]
 
 
-# What is no clip
+# What is not a clip
 
 
 @pytest.mark.parametrize("name", ["still.png", "still.gif", "still.jpg"])
 def test_a_still_picture_is_refused(tmp_path, name):
     Image.fromarray(frame(0)).save(tmp_path / name)
-    with pytest.raises(ValueError, match=f"{name} is one picture, no clip: use data=file data.path=.*{name}"):
+    with pytest.raises(ValueError, match=f"{name} is one picture, not a clip: use data=file data.path=.*{name}"):
         load(tmp_path / name)
-    with pytest.raises(ValueError, match=f"holds one picture, no clip: use data=file data.path=.*{name}"):
+    with pytest.raises(ValueError, match=f"holds one picture, not a clip: use data=file data.path=.*{name}"):
         load(tmp_path)
     assert not is_clip(tmp_path / name) and is_clip(tmp_path) and not is_clip(tmp_path / "nowhere")
 

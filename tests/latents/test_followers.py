@@ -67,7 +67,7 @@ def test_the_latent_moves_and_the_fit_improves(latent, fit_tiny):
         def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx):
             seen[iteration] = (module.generator.latent.z.detach().clone(), float(module.loss))
 
-    restoration = fit_tiny(f"latent={latent}", "iterations=40", "optimizer.clip=1", callbacks=[Watch()])
+    restoration = fit_tiny(f"latent={latent}", "iterations=40", "descent.clip=1", callbacks=[Watch()])
     assert restoration.image.shape[1] == 3
     assert not torch.equal(seen[1][0], seen[40][0])
     assert seen[40][1] < seen[1][1]

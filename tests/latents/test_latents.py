@@ -6,16 +6,15 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
+from dip_lab.build import build_generator, build_problem
 from dip_lab.compose import compose
-from dip_lab.experiment import build_generator
-from dip_lab.images import Picture
+from dip_lab.data.images import Images
 from dip_lab.latents.coarse import Coarse
 from dip_lab.latents.fourier import Fourier
 from dip_lab.latents.image import ImageLatent
 from dip_lab.latents.learned import Learned
 from dip_lab.latents.meshgrid import Meshgrid
 from dip_lab.latents.noise import Noise
-from dip_lab.problem import build_problem
 
 
 def prepared(latent, seed=0, height=24, width=16):
@@ -103,7 +102,7 @@ def test_wrong_arguments_name_their_key(key, value):
 
 
 class Observed:
-    """A problem as far as a latent sees it."""
+    """The part of a problem that a latent sees."""
 
     def __init__(self, height=10, width=6, channels=3):
         self.pixels = torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(0))
@@ -196,7 +195,7 @@ def test_a_learned_latent_is_resumed(fit_tiny, tmp_path):
 ])
 def test_a_latent_that_a_network_cannot_take_is_refused_with_those_that_it_can(latent, net, taken):
     cfg = compose([f"net={net}", f"latent={latent}"])
-    picture = Picture("random", torch.rand(1, 3, 16, 16))
+    picture = Images("random", torch.rand(1, 3, 16, 16))
     with pytest.raises(ValueError, match="takes no latent of the kind") as error:
         build_generator(cfg, build_problem(cfg.task, picture, 0))
     named = str(error.value).partition("give latent= ")[2].split(", ")
@@ -205,7 +204,7 @@ def test_a_latent_that_a_network_cannot_take_is_refused_with_those_that_it_can(l
 
 def test_coarse_is_noise_at_the_decoder_s_size():
     cfg = compose(["net=deep_decoder", "net.width=16", "net.layers=4"])
-    generator = build_generator(cfg, build_problem(cfg.task, Picture("random", torch.rand(1, 3, 33, 47)), 0))
+    generator = build_generator(cfg, build_problem(cfg.task, Images("random", torch.rand(1, 3, 33, 47)), 0))
     assert isinstance(generator.latent, Coarse) and generator.latent.z.shape == (1, 16, 5, 6)
 
 
@@ -214,6 +213,6 @@ def test_coarse_is_noise_at_the_decoder_s_size():
 )
 def test_any_latent_can_be_the_start_of_a_learned_one(net, start, kind):
     cfg = compose([f"net={net}", "latent=learned", f"latent@latent.start={start}"])
-    generator = build_generator(cfg, build_problem(cfg.task, Picture("random", torch.rand(1, 3, 64, 64)), 0))
+    generator = build_generator(cfg, build_problem(cfg.task, Images("random", torch.rand(1, 3, 64, 64)), 0))
     assert generator.latent.kind == kind and generator.latent.z.requires_grad
     assert generator(1).shape == (1, 3, 64, 64)

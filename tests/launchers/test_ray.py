@@ -1,4 +1,4 @@
-"""A sweep on a Ray cluster of two nodes, one of which dies: nothing is lost, and no number differs."""
+"""A sweep on a Ray cluster of two nodes, one of which dies: nothing is lost, and no number changes."""
 
 import contextlib
 import json
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 def wait_until(holds, process, seconds=60):
-    """Until `holds()`; an error when the process ends before that, or the time is up."""
+    """Wait until `holds()`; raises an error if the process ends before that, or the time is up."""
     limit = time.monotonic() + seconds
     while not holds():
         assert process.poll() is None and time.monotonic() < limit
@@ -36,7 +36,7 @@ def wait_until(holds, process, seconds=60):
 
 @pytest.fixture
 def cluster(tmp_path):
-    """(environment of its users, process group of its second node); one core a node, in another folder than theirs."""
+    """(environment of its users, process group of its second node); one core per node, in a folder of its own."""
     pytest.importorskip("ray")
     pytest.importorskip("hydra_plugins.hydra_ray_launcher")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "OMP_"))}
@@ -73,7 +73,7 @@ def begun(folder):
 
 
 def results(folder):
-    """{cell: what it computed} of those that are done."""
+    """{cell: what it computed} for the cells that are done."""
     varying = ("seconds", "seconds_per_iteration", "peak_memory_mb")
     found = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("outputs/*/*/result.json")}
     return {cell: {key: value for key, value in result.items() if key not in varying}

@@ -1,6 +1,6 @@
 """Cells through a real SLURM: one node on this machine, without systemd and without munge.
 
-Debian's packages slurmctld, slurmd and slurm-client are all it takes.
+It only needs Debian's packages slurmctld, slurmd and slurm-client.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"without {', '.join(MISSING)}")
 
 ROOT = Path(__file__).resolve().parents[2]
-# KillWait: between SIGTERM and SIGKILL. cred_expire, at least 5: a job put back in the queue waits for so long.
+# KillWait: between SIGTERM and SIGKILL. cred_expire, at least 5: a job put back in the queue waits that long.
 CONFIG = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -54,7 +54,7 @@ KillWait=3
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
-# Its pace is set by the test, not by the machine, and it counts its iterations over all processes.
+# The test sets its pace, not the machine, and it counts its iterations over all processes.
 NET = """
 import os
 import time
@@ -77,13 +77,13 @@ class Paced(nn.Sequential):
 """
 YAML = "# A network for a test\n_target_: paced.Paced\nlr: 0.01\n"
 TINY = ("logger=none", "log_every=1", "device=cpu", "precision=float32", "data.size=16", "net=paced", "stopping=fixed",
-        "callbacks.guard.every=5", "callbacks.checkpoint.seconds=1e6")  # no checkpoint but what a signal asks for
+        "callbacks.guard.every=5", "callbacks.checkpoint.seconds=1e6")  # checkpoints only where a signal asks for one
 SLURM = ("hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1")
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """The environment in which sbatch finds the cluster; its daemons and jobs are killed in any case."""
+    """The environment in which sbatch finds the cluster; its daemons and jobs are always killed at the end."""
     folder = tmp_path_factory.mktemp("slurm")
     for name in ("state", "spool"):
         (folder / name).mkdir()
@@ -174,12 +174,12 @@ def only(paths):
 
 
 def logs(folder):
-    """All that a test's runs and jobs said, for the assertion that fails."""
+    """Everything that a test's runs and jobs printed, for the message of a failed assertion."""
     return "\n".join(path.read_text() for path in (*folder.glob("run*.log"), *folder.rglob(".submitit/*/*_log.*")))
 
 
 def assert_as_left_alone(start, folder, iterations):
-    """The cell is, bit for bit, what it is without SLURM; some iterations were lost, but it did not start over."""
+    """The cell equals, bit for bit, the one without SLURM; some iterations were lost, but it did not start over."""
     calls = (folder / "calls").stat().st_size
     assert start(0, "name=alone", f"iterations={iterations}").wait(120) == 0, logs(folder)
     alone = (folder / "calls").stat().st_size - calls
@@ -212,14 +212,14 @@ def test_two_cells(start, tmp_path):
 @pytest.mark.queue
 def test_a_cell_that_exceeds_its_time_limit_goes_on_in_the_next_job(start, tmp_path):
     # SLURM looks every 30 s: at a limit of 60 s the warning comes when the job has run for 20 to 50 s. The fit takes
-    # longer than any of that, and so ends only because it goes on.
+    # longer than any of that, so it ends only because it is continued.
     short = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=10")
     sweep = start(0.1, "-m", *SLURM, *short, "name=slurm", "iterations=550")
     assert sweep.wait(400) == 0, logs(tmp_path)
     log = only(tmp_path.rglob(".submitit/*/*_log.out")).read_text()
     requeued = len(set(re.findall(r"Requeued job \d+ \((\d+) remaining timeouts\)", log)))
     assert requeued >= 1, log
-    assert list(tmp_path.glob("outputs/slurm/*/checkpoints/0*.pt"))  # of the warning: there is no other here
+    assert list(tmp_path.glob("outputs/slurm/*/checkpoints/0*.pt"))  # saved at the warning: there is no other here
     lost = assert_as_left_alone(start, tmp_path, 550)
     assert lost <= 5 * requeued  # the last look at each picture is not a step
 

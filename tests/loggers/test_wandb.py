@@ -131,7 +131,7 @@ def test_a_wandb_that_breaks_during_the_fit_costs_nothing_and_says_so_once(comma
     monkeypatch.setattr(wandb, "init", lambda **settings: Broken())
     code, said = command(*TINY, "logger=wandb")
     (folder,) = Path("outputs").glob("*/*")
-    assert code == 0 and said.count("broke off (no space left): history.csv has the curves") == 1
+    assert code == 0 and said.count("stopped logging (no space left): history.csv has the curves") == 1
     assert said.count("Weights & Biases") == 1
     assert len(history_rows(folder)) == 3 and (folder / "result.json").exists()
 
@@ -157,12 +157,12 @@ for name in ("first", "second"):
 
 
 def environment() -> dict[str, str]:
-    """The variables of this process, away from the W&B settings of the person who tests."""
+    """The variables of this process, without the W&B settings of the person who tests."""
     return {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
 
 
 def test_an_offline_run_holds_what_is_logged_and_nothing_else(tmp_path):
-    """Of a program with names that would be found in what W&B knows of it by itself."""
+    """A program with names that would be found in what W&B collects about it by itself."""
     script, key = tmp_path / "secret_script.py", "0123456789abcdef0123456789abcdef01234567"
     script.write_text("""
 import numpy, wandb
@@ -193,7 +193,7 @@ close_run(run)
 
 
 def test_a_sweep_ends_with_one_run_that_has_its_table(command):
-    for _ in range(2):  # the second time nothing is fitted, and the same run is told
+    for _ in range(2):  # the second time nothing is fitted, and the same run is reported
         code, said = command(*TINY, "-m", "logger=wandb", "seed=0,1", "net=skip_narrow")
         assert code == 0, said
     group = Path("outputs/denoise")

@@ -20,7 +20,7 @@ from dip_lab.loggers import wandb_run
 
 KEY = "0123456789abcdef" * 2 + "01234567"
 TINY = ["iterations=4", "log_every=2", "log_every_image=2", "device=cpu", "net.width=4", "net.depth=2", "data.size=16"]
-# Two runs of one process, as two cells of a sweep have them; the seconds of each.
+# Two runs in one process, as in two cells of a sweep; the seconds of each.
 TWO_RUNS = """
 import logging, sys, time
 from dip_lab.loggers import wandb_run
@@ -42,7 +42,7 @@ for cell in ("first", "second"):
 
 
 class Answer(BaseHTTPRequestHandler):
-    """As W&B's server answers as far as a run needs it; or `server.status` for everything, or nothing (None)."""
+    """Answers like W&B's server, as far as a run needs it; or `server.status` to everything, or not at all (None)."""
 
     protocol_version = "HTTP/1.1"
 
@@ -106,7 +106,7 @@ def serving(status):
 
 @contextlib.contextmanager
 def base_url(trouble):
-    """Where a server with this trouble is."""
+    """The address of a server with this trouble."""
     if trouble == "refused":
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -118,7 +118,7 @@ def base_url(trouble):
 
 
 def environment(home, url, key=KEY):
-    """A process's variables, away from the W&B settings of the person who tests."""
+    """A process's variables, without the W&B settings of the person who tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     return {**kept, "HOME": str(home), "WANDB_BASE_URL": url, **({"WANDB_API_KEY": key} if key else {}),
             "WANDB_INIT_TIMEOUT": "1", "WANDB_FINISH_TIMEOUT": "1"}

@@ -8,10 +8,11 @@ import pytest
 import skimage.data
 import torch
 
+from dip_lab.build import build_generator, build_problem
 from dip_lab.compose import compose
-from dip_lab.experiment import build_generator, option
-from dip_lab.images import Picture, as_picture, resize_to
-from dip_lab.problem import build_problem
+from dip_lab.data.images import Images, as_images
+from dip_lab.data.sizes import resize_to
+from dip_lab.instantiate import instantiate
 
 NETS = sorted(path.stem for path in (Path(__file__).parents[2] / "configs" / "net").glob("*.yaml"))
 
@@ -21,16 +22,16 @@ def composed(net: str, *overrides: str):
     return compose([f"net={net}", "task.sigma=0", *overrides])
 
 
-def build(net: str, picture: Picture, *overrides: str):
+def build(net: str, picture: Images, *overrides: str):
     """(problem, generator, optimiser) of `net=...` on a clean picture."""
     cfg = composed(net, *overrides)
     problem = build_problem(cfg.task, picture, cfg.seed)
     generator = build_generator(cfg, problem)
-    return problem, generator, option(cfg, "optimizer")(generator.parameters())
+    return problem, generator, instantiate(cfg.optimizer)(generator.parameters())
 
 
-def random_picture(height: int, width: int, channels: int) -> Picture:
-    return Picture("random", torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(0)))
+def random_picture(height: int, width: int, channels: int) -> Images:
+    return Images("random", torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(0)))
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -71,7 +72,7 @@ def test_gradients_reach_every_parameter_and_the_state_is_whole(net):
 @pytest.mark.slow
 @pytest.mark.parametrize("net", NETS)
 def test_overfits_a_small_picture_beyond_28_db(net):
-    picture = resize_to(as_picture(skimage.data.astronaut()[:192, 128:320]), 32)
+    picture = resize_to(as_images(skimage.data.astronaut()[:192, 128:320]), 32)
     problem, generator, optimizer = build(net, picture, "latent.jitter=0")
     reached = []
     for iteration in range(1, 1501):

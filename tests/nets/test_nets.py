@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
 
+from dip_lab.build import build_net
 from dip_lab.compose import compose
-from dip_lab.experiment import build_net
 from dip_lab.nets import blocks
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "net"
@@ -84,7 +84,7 @@ def test_fits_the_smallest_latent_in_every_format(name, values):
     loss.backward()
     for key, p in net.named_parameters():
         assert p.grad is not None and p.grad.isfinite().all(), key
-        if p.ndim == 4:  # a bias before a norm has none
+        if p.ndim == 4:  # a bias before a norm has no gradient
             assert p.grad.abs().max() > 0, key
 
     # In float64, as the norms of the few deepest pixels magnify float32's rounding a thousand times.

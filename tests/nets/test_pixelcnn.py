@@ -14,7 +14,7 @@ def build(in_channels, out_channels, width=8, layers=2, kernel_first=3, kernel=3
 
 
 def seen(in_channels, out_channels, height, width, reach) -> torch.Tensor:
-    """Which input (C, H, W) each output (C, H, W) may see, by the definition: all that is past and within reach."""
+    """Which input (C, H, W) each output (C, H, W) may see, by the definition: all earlier ones within its reach."""
     allowed = torch.zeros(out_channels, height, width, in_channels, height, width, dtype=torch.bool)
     for c, i, j, k, y, x in itertools.product(*map(range, allowed.shape)):
         near = i - y <= reach and abs(j - x) <= reach
@@ -35,7 +35,7 @@ def seen(in_channels, out_channels, height, width, reach) -> torch.Tensor:
     ],
 )
 def test_sees_every_earlier_value_in_reach_and_no_other(in_channels, out_channels, values, reach):
-    net = build(in_channels, out_channels, width=31, **values)  # no multiple of the channels
+    net = build(in_channels, out_channels, width=31, **values)  # not a multiple of the channels
     z = torch.randn(1, in_channels, 5, 6, dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(net, z)[0, :, :, :, 0]
     allowed = seen(in_channels, out_channels, 5, 6, reach)

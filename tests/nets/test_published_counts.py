@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from dip_lab.build import build_net
 from dip_lab.compose import compose
-from dip_lab.experiment import build_net
 
 INVERSION = {
     "channels": [16, 32, 64, 128, 128, 128],

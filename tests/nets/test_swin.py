@@ -1,4 +1,4 @@
-"""Swin: who sees whom through its windows, its relative bias, sizes, and refusals."""
+"""Swin: which tokens see each other through its windows, its relative bias, sizes, and refusals."""
 
 import pytest
 import torch

@@ -36,7 +36,7 @@ def test_default_leaves_the_network_s_own_draw():
 
 
 def test_an_unknown_rule_is_refused():
-    with pytest.raises(ValueError, match="net.init=xavier: choose default, kaiming or orthogonal"):
+    with pytest.raises(ValueError, match="generator.init=xavier: choose default, kaiming or orthogonal"):
         initialise(small(), "xavier")
 
 
@@ -61,12 +61,12 @@ def test_a_folder_without_weights_or_with_others_is_refused_in_one_line(tmp_path
 
 def test_a_fit_starts_where_another_ended(fit_tiny, tmp_path):
     first = fit_tiny("iterations=40", "stopping=fixed", "average=none", folder=tmp_path / "first")
-    warm = fit_tiny("iterations=1", "stopping=fixed", "average=none", f"net.init_from={tmp_path / 'first'}")
+    warm = fit_tiny("iterations=1", "stopping=fixed", "average=none", f"generator.init_from={tmp_path / 'first'}")
     cold = fit_tiny("iterations=1", "stopping=fixed", "average=none")
     loss = [restoration.history.column("loss") for restoration in (first, warm, cold)]
     assert loss[1][0] < 1.5 * loss[0][-1] < loss[2][0]
 
 
 def test_an_unknown_folder_to_start_from_is_refused_before_the_fit(command):
-    code, printed = command("net.init_from=nowhere", "data.size=16", "logger=none")
-    assert code == 2 and "net.init_from=nowhere" in printed and "\n" not in printed.strip()
+    code, printed = command("generator.init_from=nowhere", "data.size=16", "logger=none")
+    assert code == 2 and "generator.init_from=nowhere" in printed and "\n" not in printed.strip()

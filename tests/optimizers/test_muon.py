@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dip_lab.optimizers.muon import Muon, orthogonalised
-from dip_lab.speed import has_fast_bf16
+from dip_lab.precision import has_fast_bf16
 
 ROUNDING = 2e-2 if has_fast_bf16("cpu") else 1e-5
 SHAPES = {"conv": (6, 4, 3, 3), "same": (6, 4, 3, 3), "tall": (12, 3, 1, 1), "linear": (5, 7), "bias": (6,),
@@ -50,7 +50,7 @@ def test_zero_gradients_move_nothing():
 
 
 def test_matrices_as_torch_muon():
-    """torch's takes 2-D weights only: the same matrices, laid out flat."""
+    """The same matrices, laid out flat: torch's Muon takes only 2-D weights."""
     ours = {name: weight for name, weight in weights().items() if name not in ("bias", "grey")}
     flat = {name: torch.nn.Parameter(weight.detach().flatten(1).clone()) for name, weight in ours.items()}
     mine = Muon(ours.values(), lr=0.02, momentum=0.95, adam_lr=0.01)

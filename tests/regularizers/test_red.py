@@ -43,7 +43,7 @@ def run(term, iterations):
 
 
 def naive(iterations, every, mu, beta):
-    """DeepRED with its delays in float64: at a multiple of `every` comes what was given at the last one."""
+    """DeepRED with its delays in float64: at a multiple of `every` it gets what was given at the last one."""
     v = random(100).double()
     u, denoised, given, values = torch.zeros_like(v), v, v, []
     for t in iterations:

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from dip_lab.frames import ALL
 from dip_lab.regularizers.regularizer import Regularizer, Together
 from dip_lab.regularizers.tv import TotalVariation
 
@@ -18,7 +19,8 @@ class Spy(Regularizer):
     def setup(self, problem, seed):
         self.problem = (problem, seed)
 
-    def __call__(self, image):
+    def __call__(self, image, frames=ALL):
+        self.frames = frames
         return self.term * image.mean()
 
     def corruption(self):
@@ -43,7 +45,8 @@ def test_together_is_the_sum():
     both = Together({"a": a, "b": b, "c": c})
     both.setup("problem", 7)
     assert a.problem == b.problem == c.problem == ("problem", 7)
-    assert float(both(image)) == pytest.approx(3.5 * float(image.mean()))
+    assert float(both(image, slice(2, 3))) == pytest.approx(3.5 * float(image.mean()))
+    assert a.frames == b.frames == c.frames == slice(2, 3)
     assert torch.equal(both.corruption(), torch.full((2,), 0.75))
     assert Together({"b": b}).corruption() is None and Together({"a": a, "b": b}).corruption() is a.there
     both.after_step(image, 3)

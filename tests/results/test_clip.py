@@ -8,8 +8,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from dip_lab.data.video import read_clip
-from dip_lab.images import read_picture
+from dip_lab.data.clips import read_clip
+from dip_lab.data.images import read_picture
 from dip_lab.results.clip import (
     STRIP,
     as_csv,
@@ -26,7 +26,7 @@ ALL = slice(0, None, 1)
 
 
 def moving(frames, channels=3, height=48, width=56, step=2):
-    """A smooth clip in [0, 1]: a texture that moves to the right, its colours smoother still."""
+    """A smooth clip in [0, 1]: a texture that moves to the right, with even smoother colours."""
     noise = np.random.default_rng(0).normal(size=(1 + channels, height, width))
     smooth = 3 * ndimage.gaussian_filter(noise[:1], (0, 3, 3), mode="wrap")
     smooth = smooth + 8 * ndimage.gaussian_filter(noise[1:], (0, 10, 10), mode="wrap")

@@ -9,7 +9,7 @@ from dip_lab.metrics import psnr
 
 
 def test_two_seeds_are_two_fits_of_one_observation(fit_tiny, tmp_path):
-    both = fit_tiny("average.seeds=2", folder=tmp_path)
+    both = fit_tiny("splits.seeds.count=2", folder=tmp_path)
     # The first member is the fit with one seed; the second has another seed and the same observation.
     alone = fit_tiny()
     target, observed = both.pictures["target"], both.pictures["observed"]
@@ -30,7 +30,7 @@ def test_two_seeds_are_two_fits_of_one_observation(fit_tiny, tmp_path):
 
 
 def test_two_seeds_without_a_folder(fit_tiny):
-    assert len(fit_tiny("average.seeds=2").summary["members"]) == 2
+    assert len(fit_tiny("splits.seeds.count=2").summary["members"]) == 2
 
 
 def test_a_sampler_has_an_uncertainty(fit_tiny, tmp_path):

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from dip_lab.results.history import History
-from dip_lab.runs import write_atomic, write_json
+from dip_lab.runs.files import write_atomic, write_json
 
 COLUMNS = ["iteration", "seconds", "loss"]
 

@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,19 +10,19 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 
-from dip_lab.images import Picture
+from dip_lab.data.images import Images
 from dip_lab.trees import clone
 
 SCORES = "psnr ssim psnr_8bit psnr_y psnr_hole".split()
 KEYS = [*"""task data baseline net latent optimizer stopping average regularizer noise picture seed config_hash
     observation answer psnr_observed status error iterations chosen_iteration stop_reason oracle""".split(), *SCORES,
-    *(f"{score}_output" for score in SCORES), *(f"{score}_average" for score in SCORES), *"""psnr_held_out
-    psnr_last psnr_peak peak_iteration guard_events seconds seconds_per_iteration peak_memory_mb device precision
-    parameters versions overrides config""".split()]
+    *(f"{score}_output" for score in SCORES), *(f"{score}_average" for score in SCORES), *"""own_scores
+    psnr_held_out psnr_last psnr_peak peak_iteration guard_events seconds seconds_per_iteration peak_memory_mb device
+    precision parameters frames uncertainty_mean uncertainty_max members parts versions overrides config""".split()]
 
 
 def given(channels=3, height=13, width=17):
-    return Picture("grey", torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(2)))
+    return Images("grey", torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(2)))
 
 
 @pytest.mark.parametrize(("channels", "shape", "mode"), [(1, (13, 17), "L"), (3, (13, 17, 3), "RGB")])
@@ -52,8 +53,8 @@ def test_without_a_target_it_says_so(fit_tiny):
 
 def test_a_name_is_escaped(fit_tiny):
     restoration = fit_tiny("iterations=3")
-    restoration.summary["stop_reason"] = "<script>"
-    assert "<script>" not in restoration._repr_html_()
+    hostile = replace(restoration, summary=replace(restoration.summary, stop_reason="<script>"))
+    assert "<script>" not in hostile._repr_html_()
 
 
 def test_files_and_summary(fit_tiny, tmp_path):

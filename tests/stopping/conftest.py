@@ -6,6 +6,7 @@ from dip_lab.tasks.denoise import Identity
 from dip_lab.tasks.evaluation import FullFrame
 from dip_lab.tasks.misfits import MeanSquared
 from dip_lab.tasks.noise import Gaussian
+from dip_lab.tasks.views import View
 
 SHAPE = (1, 3, 12, 14)
 
@@ -18,14 +19,15 @@ def problem():
         target = torch.rand(SHAPE, generator=torch.Generator().manual_seed(5))
         law = noise or Gaussian(50, clip=True)
         operator = operator or Identity()
-        return Problem(law(operator(target), 0), operator, MeanSquared("all"), FullFrame(), target, "a", "p", law)
+        observation = law(operator(target), 0)
+        return Problem(observation, operator, MeanSquared("all"), FullFrame(), View(), target, "a", "p", law)
 
     return make
 
 
 @pytest.fixture
 def trajectory():
-    """Outputs that come nearer to the target and then go on to the observation, a little restless: a fit's way."""
+    """Outputs that first come nearer to the target and then to the observation, with some noise, as in a fit."""
 
     def make(problem, length=120, turn=60, seed=0):
         generator = torch.Generator().manual_seed(seed)

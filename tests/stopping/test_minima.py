@@ -143,7 +143,7 @@ def test_holdout_finds_the_peak_of_the_average_and_leaves_the_values_out(problem
     image = problem.target.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(problem.misfit(image), image)
     assert not (gradient * rule.held).any() and (gradient * ~rule.held).any()
-    # What is fitted late is the noise of the other values; of theirs, the held-out ones get noise of another kind.
+    # Late in the fit, the noise of the other values is fitted; the held-out values get noise of another kind.
     noise = torch.randn(problem.image_shape, generator=torch.Generator().manual_seed(8)) * 0.2
     seen = problem.observation
     problem.observation = torch.where(rule.held, problem.target + noise, seen)

@@ -1,4 +1,4 @@
-"""Rules that compare with the noise: discrepancy and SURE, and what they know of its level."""
+"""Rules that compare with the noise: discrepancy and SURE, and what they know about its level."""
 
 import math
 from types import SimpleNamespace
@@ -57,7 +57,7 @@ def test_the_law_is_known_estimated_or_said(problem):
     with pytest.raises(ValueError, match=r"stopping\.sigma=often: give a number"):
         law_of(known, "often", "r")
     masking = Masking(Bernoulli(path=None, polarity="white", missing=0.5, per_channel=False))
-    with pytest.raises(ValueError, match="beside holes"):
+    with pytest.raises(ValueError, match="next to holes"):
         law_of(problem(operator=masking), "estimate", "r")
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dip_lab.images import Picture
+from dip_lab.data.images import Images
 
 
 @pytest.fixture
@@ -10,6 +10,6 @@ def picture():
 
     def make(height=24, width=31, channels=3, alpha=None):
         pixels = torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(5))
-        return Picture("sample", pixels, alpha)
+        return Images("sample", pixels, alpha)
 
     return make

@@ -6,19 +6,22 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from dip_lab.build import build_problem
 from dip_lab.compose import compose
-from dip_lab.images import Picture
+from dip_lab.data.images import Images
 from dip_lab.instantiate import instantiate
-from dip_lab.problem import build_problem
-from dip_lab.tasks.chain import Chain
+from dip_lab.tasks.chain import Chain, ChainView
 from dip_lab.tasks.colorize import Grey
+from dip_lab.tasks.custom import Custom
 from dip_lab.tasks.deblur import Blur
 from dip_lab.tasks.denoise import Identity
 from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.kernels import Lanczos
 from dip_lab.tasks.masks import Bernoulli
+from dip_lab.tasks.operators import Stack, unit_of, windowed
 from dip_lab.tasks.psf import Gaussian
-from dip_lab.tasks.super_resolution import Downsample
+from dip_lab.tasks.super_resolution import Downsample, Enlarged
+from dip_lab.tasks.views import Clamped, View
 
 OPTIONS = sorted(p.stem for p in (Path(__file__).parents[2] / "configs/task/operators").glob("*.yaml"))
 MAKE = {
@@ -28,6 +31,7 @@ MAKE = {
     "grey": Grey,
     "none": Identity,
 }
+VIEWS = {"masking": View, "downsample": Enlarged, "blur": Clamped, "grey": View, "none": View}
 CHAINS = [
     "masking downsample", "downsample masking", "blur downsample", "blur downsample masking", "masking blur none",
     "downsample grey", "masking grey downsample",
@@ -38,36 +42,40 @@ def chain_of(names: str) -> Chain:
     return Chain({name: MAKE[name]() for name in names.split()})
 
 
-def sample(height=17, width=23, channels=3, frames=1) -> Picture:
+def view_of(names: str) -> ChainView:
+    return ChainView({name: VIEWS[name]() for name in names.split()})
+
+
+def sample(height=17, width=23, channels=3, frames=1) -> Images:
     generator = torch.Generator().manual_seed(1)
-    return Picture("sample", torch.rand(frames, channels, height, width, generator=generator))
+    return Images("sample", torch.rand(frames, channels, height, width, generator=generator))
 
 
-def problem_of(*overrides: str, picture: Picture):
+def problem_of(*overrides: str, picture: Images):
     return build_problem(compose(["task=chain", *overrides]).task, picture, seed=0)
 
 
 @pytest.mark.parametrize("names", CHAINS)
 def test_adjoint(names):
     operator, generator = chain_of(names), torch.Generator().manual_seed(0)
-    operator.prepare(sample(), seed=3)
+    operator.prepare(sample(), seed=3, given=False)
     x = torch.randn(2, 3, 17, 23, generator=generator, dtype=torch.float64)
     y = operator(x)
     u = torch.randn(y.shape, generator=generator, dtype=torch.float64)
     assert y.dtype == torch.float64 and operator.adjoint(u).shape == x.shape
     assert torch.allclose((y * u).sum(), (x * operator.adjoint(u)).sum(), rtol=1e-9, atol=1e-9)
     assert operator.image_shape(tuple(y.shape[1:])) == (3, 17, 23)
-    assert operator.observed(y).shape == x.shape
+    assert view_of(names).observed(y, operator).shape == x.shape
 
 
 @pytest.mark.parametrize("names", CHAINS)
 def test_it_is_its_operators_in_order(names):
     chain, picture = chain_of(names), sample()
-    chain.prepare(picture, seed=3)
+    chain.prepare(picture, seed=3, given=False)
     image = picture.pixels
     for name in names.split():
         alone = MAKE[name]()
-        alone.prepare(Picture("alone", image), seed=3)
+        alone.prepare(Images("alone", image), seed=3, given=False)
         image = alone(image)
     assert torch.equal(chain(picture.pixels), image)
     assert (chain.known is None) == (alone.known is None)
@@ -77,7 +85,7 @@ def test_it_is_its_operators_in_order(names):
 def test_a_mask_has_the_size_of_its_place():
     before, after = chain_of("masking downsample"), chain_of("downsample masking")
     for chain in (before, after):
-        chain.prepare(sample(), seed=0)
+        chain.prepare(sample(), seed=0, given=False)
     assert before.operators["masking"].known.shape == (1, 1, 17, 23) and before.known is None
     assert after.known.shape == (1, 1, 9, 12)
 
@@ -91,10 +99,11 @@ def test_a_mask_has_the_size_of_its_place():
 ])
 def test_a_picture_that_is_degraded_already(names, shape, known):
     chain, picture = chain_of(names), sample()
-    chain.prepare_given(picture, seed=3)
+    chain.prepare(picture, seed=3, given=True)
     y = chain.given(picture.pixels)
     assert y.shape == picture.pixels.shape and chain.image_shape(tuple(y.shape[1:])) == shape
-    assert chain(torch.rand(1, *shape)).shape == y.shape and chain.observed(y).shape == (1, *shape)
+    assert chain(torch.rand(1, *shape)).shape == y.shape
+    assert view_of(names).observed(y, chain).shape == (1, *shape)
     assert chain.known is None if known is None else chain.known.shape == known
     if known is not None:
         assert torch.equal(y, picture.pixels * chain.known) and 0 < chain.known.mean() < 1
@@ -103,40 +112,45 @@ def test_a_picture_that_is_degraded_already(names, shape, known):
 
 
 def test_a_picture_that_the_chain_cannot_have_made_is_refused():
-    chain, picture = chain_of("grey downsample"), sample(8, 9)
-    chain.prepare_given(picture, seed=0)
-    with pytest.raises(ValueError, match=r"^task.given=true: grey, downsample measure 1 channels of 9 x 8 px and the "
-                                         r"picture has 3 of 9 x 8: give a picture"):
-        chain.given(picture.pixels)
+    with pytest.raises(ValueError, match=r"^task.given=true: Chain makes 1 channels of 9 x 8 px, but sample has "
+                                         r"3 of 9 x 8: give a picture"):
+        problem_of("task/operators=[grey,downsample]", "task.given=true", picture=sample(8, 9))
 
 
 def test_a_window_is_the_window_of_the_whole():
     chain, picture = chain_of("masking downsample"), sample(32, 40)
-    chain.prepare(picture, seed=0)
-    assert chain.unit == 2
+    chain.prepare(picture, seed=0, given=False)
+    assert unit_of(chain) == 2
     part, rows, columns = chain.window(slice(8, 24), slice(4, 36))
     whole, inside = chain(picture.pixels)[..., rows, columns], part(picture.pixels[..., 8:24, 4:36])
     assert (rows, columns) == (slice(4, 12), slice(2, 18)) and inside.shape == whole.shape
     assert torch.allclose(inside[..., 2:-2, 2:-2], whole[..., 2:-2, 2:-2], atol=1e-6)
 
     masked = chain_of("downsample masking")
-    masked.prepare(picture, seed=0)
+    masked.prepare(picture, seed=0, given=False)
     part, rows, columns = masked.window(slice(8, 24), slice(4, 36))
     assert torch.equal(part.known, masked.known[..., 4:12, 2:18])
     other, _, _ = masked.window(slice(0, 16), slice(0, 32))
-    both = part.joined([other])
+    both = Stack([part, other])
     assert torch.equal(both.known, torch.cat((part.known, other.known)))
+    assert both.image_shape((3, 8, 16)) == (3, 16, 32)
     two = torch.rand(2, 3, 16, 32)
     expected = torch.cat((part(two[:1]), other(two[1:])))
     assert torch.equal(both(two), expected)
-    both.frames = slice(1, 2)
-    assert torch.equal(both(two[1:]), expected[1:])
+    assert torch.equal(both.of_frames(slice(1, 2))(two[1:]), expected[1:])
+
+
+def test_a_chain_with_an_operator_of_the_whole_picture_has_no_windows():
+    chain = Chain({"none": Identity(), "any": Custom(torch.nn.Identity(), None)})
+    chain.prepare(sample(), seed=0, given=False)
+    with pytest.raises(ValueError, match="^tile: Custom measures the picture as a whole: leave tile null"):
+        windowed(chain, slice(0, 8), slice(0, 8))
 
 
 def test_the_picture_keeps_its_transparency_where_the_size_stays():
     alpha = torch.ones(1, 1, 16, 16)
     alpha[..., :4] = 0
-    picture = Picture("sample", torch.rand(1, 3, 16, 16), alpha)
+    picture = Images("sample", torch.rand(1, 3, 16, 16), alpha)
     mask = "task/mask@task.operators.masking.mask=alpha"
     problem = problem_of("task/operators=[blur,masking]", mask, picture=picture)
     assert torch.equal(problem.operator.known, alpha)
@@ -195,10 +209,9 @@ def test_a_chain_restores(fit_tiny):
 def test_some_frames_of_a_clip_keep_their_own_holes():
     chain = chain_of("masking downsample")
     picture = sample(16, 16, frames=3)
-    chain.prepare(picture, seed=0)
+    chain.prepare(picture, seed=0, given=False)
     draw = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     chain.operators["masking"].known = (draw > 0.5).float()
     part = chain.of_frames(slice(1, 3))
     assert torch.equal(part(picture.pixels[1:3]), chain(picture.pixels)[1:3])
-    chain.frames = slice(2, 3)
-    assert torch.equal(chain(picture.pixels[2:3]), part(picture.pixels[1:3])[1:])
+    assert torch.equal(chain.of_frames(slice(2, 3))(picture.pixels[2:3]), part(picture.pixels[1:3])[1:])

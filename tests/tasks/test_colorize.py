@@ -3,8 +3,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dip_lab.images import Picture, to_uint8
+from dip_lab.data.images import Images
+from dip_lab.png import to_uint8
 from dip_lab.tasks.colorize import Grey
+from dip_lab.tasks.views import View
 
 
 def test_as_pillow_makes_a_picture_grey(picture):
@@ -13,19 +15,9 @@ def test_as_pillow_makes_a_picture_grey(picture):
     assert np.abs(Grey()(x)[0, 0].numpy() * 255 - expected).max() <= 0.51
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 17, 23), (2, 3, 16, 9)])
-def test_adjoint(shape):
-    operator, generator = Grey(), torch.Generator().manual_seed(0)
-    x = torch.randn(shape, generator=generator, dtype=torch.float64)
-    y = operator(x)
-    u = torch.randn(y.shape, generator=generator, dtype=torch.float64)
-    assert y.dtype == torch.float64 and operator.image_shape(tuple(y.shape[1:])) == shape[1:]
-    assert torch.allclose((y * u).sum(), (x * operator.adjoint(u)).sum(), rtol=1e-12)
-
-
 def test_what_is_shown_is_grey_and_agrees(picture):
     operator, x = Grey(), picture(16, 16).pixels
-    shown = operator.observed(operator(x))
+    shown = View().observed(operator(x), operator)
     assert shown.shape == x.shape and torch.allclose(operator(shown), operator(x), atol=1e-6)
     part, rows, columns = operator.window(slice(3, 9), slice(1, 16))
     assert torch.equal(part(x[..., 3:9, 1:16]), operator(x)[..., rows, columns])
@@ -33,11 +25,11 @@ def test_what_is_shown_is_grey_and_agrees(picture):
 
 def test_given_pictures(picture):
     operator, colour, grey = Grey(), picture(16, 18), picture(16, 18, 1)
-    operator.prepare_given(grey, seed=0)
+    operator.prepare(grey, seed=0, given=True)
     assert torch.equal(operator.given(grey.pixels), grey.pixels)
     assert torch.equal(operator.given(colour.pixels), operator(colour.pixels))
     with pytest.raises(ValueError, match="task=colorize: name is grey: .* task.given=true to colour a grey one"):
-        operator.prepare(Picture("name", grey.pixels), seed=0)
+        operator.prepare(Images("name", grey.pixels), seed=0, given=False)
 
 
 def test_low_precision():

@@ -6,10 +6,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
+from dip_lab.build import build_problem
 from dip_lab.compose import compose
-from dip_lab.images import Picture
-from dip_lab.problem import build_problem
-from dip_lab.tasks.custom import Custom, DeepinvPhysics
+from dip_lab.data.images import Images
+from dip_lab.tasks.custom import Custom, DeepinvPhysics, Pseudoinverse
+from dip_lab.tasks.operators import prepare
+from dip_lab.tasks.views import Clamped
 
 
 class Projection(nn.Module):
@@ -23,13 +25,13 @@ class Projection(nn.Module):
         return self.linear(image.flatten(1))
 
 
-def sample(height=17, width=23, channels=3) -> Picture:
-    return Picture("sample", torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(1)))
+def sample(height=17, width=23, channels=3) -> Images:
+    return Images("sample", torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(1)))
 
 
 def prepared(module, picture=None, image_shape=None, given=False) -> Custom:
     operator = Custom(module, image_shape)
-    (operator.prepare_given if given else operator.prepare)(picture or sample(), seed=0)
+    prepare(operator, picture or sample(), seed=0, given=given)
     return operator
 
 
@@ -51,7 +53,7 @@ def test_adjoint(name):
     assert y.ndim == 4 and y.dtype == torch.float64 and operator.adjoint(u).shape == x.shape
     assert torch.allclose((y * u).sum(), (x * operator.adjoint(u)).sum(), rtol=1e-10, atol=1e-10)
     assert operator.image_shape(tuple(y.shape[1:])) == (3, 17, 23)
-    shown = operator.observed(operator(sample().pixels.double()))
+    shown = Clamped().observed(operator(sample().pixels.double()), operator)
     assert shown.shape == (1, 3, 17, 23) and 0 <= shown.min() and shown.max() <= 1
 
 
@@ -85,7 +87,7 @@ def test_random_weights_are_a_function_of_the_seed():
     made = []
     for seed in (0, 0, 1):
         operator = Custom(dict(node), None)
-        operator.prepare(sample(), seed)
+        prepare(operator, sample(), seed, given=False)
         made.append(operator.module.weight)
     assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
     assert torch.equal(torch.get_rng_state(), state)
@@ -93,14 +95,15 @@ def test_random_weights_are_a_function_of_the_seed():
 
 def test_what_is_shown_without_a_restoration():
     x = sample(16, 24).pixels
-    assert torch.equal(prepared(nn.Identity(), sample(16, 24)).observed(3 * x), (3 * x).clamp(0, 1))
+    view = Clamped()
+    assert torch.equal(view.observed(3 * x, prepared(nn.Identity(), sample(16, 24))), (3 * x).clamp(0, 1))
     pooled = prepared(nn.AvgPool2d(2), sample(16, 24))
     expected = F.interpolate(pooled(x), (16, 24), mode="bilinear", antialias=True)
-    assert torch.allclose(pooled.observed(pooled(x)), expected)
+    assert torch.allclose(view.observed(pooled(x), pooled), expected)
     grey = prepared(lambda image: image.mean(1, keepdim=True), sample(16, 24))
-    assert torch.equal(grey.observed(grey(x)), grey(x).expand(1, 3, 16, 24))
+    assert torch.equal(view.observed(grey(x), grey), grey(x).expand(1, 3, 16, 24))
     projected = prepared(Projection((3, 16, 24), 50), sample(16, 24))
-    back = projected.observed(projected(x))
+    back = view.observed(projected(x), projected)
     adjoint = (projected(x)[0, 0, 0] @ projected.module.linear.weight).reshape(1, 3, 16, 24)
     assert torch.allclose(back, (adjoint - adjoint.min()) / (adjoint.max() - adjoint.min()), atol=1e-5)
 
@@ -113,14 +116,14 @@ def test_a_picture_that_is_degraded_already():
     assert small.image_shape((3, 8, 9)) == (3, 16, 19)
     for shape in (None, [3, 20, 20], [3, 8]):
         with pytest.raises(ValueError, match=rf"^task.operator.image_shape={'null' if shape is None else '.3, '}.*"
-                                             rf"AvgPool2d makes no picture of shape \[3, 8, 9\]"):
+                                             rf"AvgPool2d does not make a picture of shape \[3, 8, 9\]"):
             prepared(nn.AvgPool2d(2), picture, shape, given=True)
 
 
 @pytest.mark.parametrize(("module", "message"), [
     (nn.Conv2d(1, 1, 3), r"Conv2d does not take a picture of shape \[1, 3, 17, 23\]: .*channels"),
-    (lambda image: None, "makes NoneType of a picture"),
-    (lambda image: image > 0, r"makes bool of shape \[1, 3, 17, 23\] of a picture"),
+    (lambda image: None, "makes NoneType from a picture"),
+    (lambda image: image > 0, r"makes bool of shape \[1, 3, 17, 23\] from a picture"),
     (torch.fft.fft2, "makes complex64 of shape"),
     (lambda image: image[None], r"makes float32 of shape \[1, 1, 3, 17, 23\]"),
     (torch.sum, r"sum makes float32 of shape \[\]"),
@@ -148,7 +151,8 @@ def test_errors_at_the_prompt(command, tmp_path):
     Image.new("RGB", (16, 16)).save(tmp_path / "small.png")
     code, printed = command("task=custom", "task.operator.module={_target_:torch.nn.AvgPool2d,kernel_size:2}",
                             "data=file", "data.path=small.png", "task.given=true", "logger=none")
-    assert code == 2 and "task.operator.image_shape=null: AvgPool2d makes no picture of shape [3, 16, 16]" in printed
+    assert code == 2
+    assert "task.operator.image_shape=null: AvgPool2d does not make a picture of shape [3, 16, 16]" in printed
 
 
 PHYSICS = {
@@ -169,7 +173,7 @@ def test_deepinv(name, monkeypatch):
     operators = []
     for seed in (0, 0, 1):
         operator = DeepinvPhysics({"_target_": f"deepinv.physics.{cls}", **options}, None)
-        operator.prepare(sample(), seed)
+        prepare(operator, sample(), seed, given=False)
         operators.append(operator)
     operator, x = operators[0], sample().pixels
     assert torch.equal(operator(x), operators[1](x))
@@ -177,7 +181,7 @@ def test_deepinv(name, monkeypatch):
     assert torch.allclose(y.flatten(), operator.module.A(x).flatten())
     u = torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
     assert torch.allclose((y * u).sum(), (x * operator.adjoint(u)).sum(), rtol=1e-3, atol=1e-3)
-    shown = operator.observed(y)
+    shown = Pseudoinverse().observed(y, operator)
     assert shown.shape == x.shape and 0 <= shown.min() and shown.max() <= 1
 
 

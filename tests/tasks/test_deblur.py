@@ -5,10 +5,11 @@ import scipy.signal
 import torch
 from PIL import Image
 
-from dip_lab.images import Picture
+from dip_lab.data.images import Images
 from dip_lab.tasks.deblur import Blur, Circular
 from dip_lab.tasks.denoise import Identity
 from dip_lab.tasks.psf import Box, File, Gaussian, Motion
+from dip_lab.tasks.views import Clamped
 
 SCIPY = {"circular": "wrap", "reflect": "mirror", "replicate": "nearest", "zero": "constant"}
 
@@ -181,8 +182,8 @@ def test_other_values_are_refused(make, message):
 
 def test_the_shown_observation_is_in_range():
     operator = Blur(Box(size=3), "zero")
-    operator.prepare(Picture("x", torch.rand(1, 1, 8, 8)), seed=0)
-    assert operator.observed(torch.tensor([[[[-0.1, 1.1]]]])).tolist() == [[[[0, 1]]]]
+    operator.prepare(Images("x", torch.rand(1, 1, 8, 8)), seed=0, given=False)
+    assert Clamped().observed(torch.tensor([[[[-0.1, 1.1]]]]), operator).tolist() == [[[[0, 1]]]]
 
 
 def test_a_given_picture_is_blurred_already():

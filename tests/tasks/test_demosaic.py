@@ -3,7 +3,8 @@ import pytest
 import torch
 from scipy.ndimage import convolve
 
-from dip_lab.tasks.demosaic import PATTERNS, Bayer
+from dip_lab.tasks.demosaic import PATTERNS, Bayer, Demosaicked
+from dip_lab.tasks.operators import unit_of
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -33,7 +34,7 @@ def test_adjoint(pattern, shape):
 def test_bilinear_as_scipy_interpolates(pattern, size, picture):
     x = picture(*size).pixels.double()
     operator = Bayer(pattern)
-    shown = operator.observed(operator(x))
+    shown = Demosaicked().observed(operator(x), operator)
     cross, square = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]), np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]])
     measured = operator.adjoint(torch.ones(1, 1, *size)).numpy()[0]
     for channel, kernel in enumerate((square, cross, square)):
@@ -45,22 +46,23 @@ def test_bilinear_as_scipy_interpolates(pattern, size, picture):
 def test_a_smooth_picture_is_demosaicked_exactly_inside():
     ramp = torch.linspace(0, 1, 20).expand(1, 3, 16, 20) * torch.tensor([0.3, 0.6, 0.9]).reshape(1, 3, 1, 1)
     operator = Bayer("GRBG")
-    assert torch.allclose(operator.observed(operator(ramp))[..., 1:-1, 1:-1], ramp[..., 1:-1, 1:-1], atol=1e-6)
+    shown = Demosaicked().observed(operator(ramp), operator)
+    assert torch.allclose(shown[..., 1:-1, 1:-1], ramp[..., 1:-1, 1:-1], atol=1e-6)
 
 
 def test_given_pictures(picture):
     operator, colour, grey = Bayer("RGGB"), picture(16, 18), picture(16, 18, 1)
-    operator.prepare_given(grey, seed=0)
+    operator.prepare(grey, seed=0, given=True)
     assert torch.equal(operator.given(grey.pixels), grey.pixels)
     assert torch.equal(operator.given(colour.pixels), operator(colour.pixels))
-    operator.prepare(colour, seed=0)
+    operator.prepare(colour, seed=0, given=False)
     with pytest.raises(ValueError, match="task=demosaic: .* is grey: give a colour picture, or task.given=true"):
-        operator.prepare(grey, seed=0)
+        operator.prepare(grey, seed=0, given=False)
 
 
 def test_windows_keep_the_phase(picture):
     operator, x = Bayer("GBRG"), picture(16, 20).pixels
-    assert operator.unit == 2
+    assert unit_of(operator) == 2
     part, rows, columns = operator.window(slice(4, 13), slice(2, 20))
     assert torch.equal(part(x[..., 4:13, 2:20]), operator(x)[..., rows, columns])
 

@@ -4,21 +4,22 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from dip_lab.images import read_picture, to_uint8
+from dip_lab.data.images import read_picture
 from dip_lab.metrics import psnr, psnr_y, ssim
+from dip_lab.png import to_uint8
 from dip_lab.tasks.denoise import Identity
 from dip_lab.tasks.evaluation import FullFrame, HoleFrame, LumaFrame
 from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.kernels import Lanczos
 from dip_lab.tasks.masks import Bernoulli
-from dip_lab.tasks.super_resolution import Downsample, PillowResize
+from dip_lab.tasks.super_resolution import Downsample, Enlarged, PillowResize
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def masking(sample, missing, per_channel=False):
     operator = Masking(Bernoulli(path=None, polarity="white", missing=missing, per_channel=per_channel))
-    operator.prepare(sample, 0)
+    operator.prepare(sample, seed=0, given=False)
     return operator
 
 
@@ -75,8 +76,8 @@ def test_bicubic_baseline_is_the_known_figure(name, figure):
     )
     sample = read_picture(path)
     operator = Downsample(4, Lanczos(border="replicate", lobes=2))
-    operator.prepare(sample, 0)
-    baseline = operator.observed(PillowResize(4, "bicubic")(sample.pixels, operator))
+    operator.prepare(sample, seed=0, given=False)
+    baseline = Enlarged().observed(PillowResize(4, "bicubic")(sample.pixels, operator), operator)
     scores = LumaFrame(4).scores(baseline, sample.pixels, operator)
     assert scores["psnr_y"].item() == pytest.approx(figure, abs=0.08)
 

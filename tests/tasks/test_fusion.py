@@ -7,15 +7,16 @@ from scipy import ndimage
 from skimage.color import rgb2ycbcr
 from skimage.metrics import structural_similarity
 
+from dip_lab.build import build_problem
 from dip_lab.compose import compose
-from dip_lab.images import Picture
+from dip_lab.data.images import Images
 from dip_lab.instantiate import instantiate
-from dip_lab.problem import build_problem
 from dip_lab.tasks import fusion
 from dip_lab.tasks.fusion import (
     Brightest,
     Contrasted,
     Equal,
+    Fused,
     FusionMisfit,
     FusionScores,
     Sources,
@@ -30,13 +31,19 @@ RULES = {"equal": Equal(), "brightest": Brightest(), "steepest": Steepest(0), "s
 
 def scene(sources=2, channels=3, height=17, width=23, seed=5):
     generator = torch.Generator().manual_seed(seed)
-    return Picture("scene", torch.rand(sources, channels, height, width, generator=generator))
+    return Images("scene", torch.rand(sources, channels, height, width, generator=generator))
 
 
 def prepared(picture):
     operator = Sources()
-    operator.prepare_given(picture, seed=0)
+    operator.prepare(picture, seed=0, given=True)
     return operator
+
+
+def view_of(picture):
+    view = Fused()
+    view.prepare(picture)
+    return view
 
 
 def misfit(intensity=0, gradient=0, structure=0, rule=None):
@@ -48,24 +55,24 @@ def test_luma_and_chroma_are_those_of_jpeg():
     pixels = scene().pixels.mul(255).round() / 255
     rgb = pixels[0].permute(1, 2, 0).numpy()
     ycbcr = np.array(Image.fromarray((rgb * 255).round().astype(np.uint8)).convert("YCbCr")).astype(float)
-    assert np.abs(fusion.luma(pixels)[0, 0].numpy() * 255 - ycbcr[..., 0]).max() < 1.01  # Pillow cuts off
+    assert np.abs(fusion.full_luma(pixels)[0, 0].numpy() * 255 - ycbcr[..., 0]).max() < 1.01  # Pillow cuts off
     assert np.abs(fusion.chroma(pixels)[0].permute(1, 2, 0).numpy() * 255 + 128 - ycbcr[..., 1:]).max() < 1.01
     studio = rgb2ycbcr(rgb)[..., 0]  # 16 .. 235
-    assert np.allclose((studio - 16) / 219, fusion.luma(pixels)[0, 0], atol=2e-3)
+    assert np.allclose((studio - 16) / 219, fusion.full_luma(pixels)[0, 0], atol=2e-3)
 
 
 def test_colour_comes_back():
     pixels = scene(1).pixels
-    assert torch.allclose(fusion.coloured(fusion.luma(pixels), fusion.chroma(pixels)), pixels, atol=1e-6)
-    operator = prepared(Picture("twice", pixels.expand(2, -1, -1, -1)))
-    assert torch.allclose(operator.shown(fusion.luma(pixels)), pixels, atol=1e-6)
+    assert torch.allclose(fusion.coloured(fusion.full_luma(pixels), fusion.chroma(pixels)), pixels, atol=1e-6)
+    view = view_of(Images("twice", pixels.expand(2, -1, -1, -1)))
+    assert torch.allclose(view.shown(fusion.full_luma(pixels)), pixels, atol=1e-6)
 
 
 def test_a_grey_source_leaves_the_colour_of_the_other():
     colour, grey = scene(1).pixels, scene(1, 1).pixels.expand(-1, 3, -1, -1)
-    operator = prepared(Picture("pet", torch.cat([colour, grey])))
-    assert torch.allclose(operator.colour, fusion.chroma(colour), atol=1e-6)
-    assert torch.allclose(operator.shown(fusion.luma(colour)), colour, atol=1e-5)
+    view = view_of(Images("pet", torch.cat([colour, grey])))
+    assert torch.allclose(view.colour, fusion.chroma(colour), atol=1e-6)
+    assert torch.allclose(view.shown(fusion.full_luma(colour)), colour, atol=1e-5)
 
 
 def test_chroma_is_blended_by_its_strength():
@@ -78,42 +85,33 @@ def test_chroma_is_blended_by_its_strength():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shapes(sources, channels):
     picture = scene(sources, channels)
-    operator = prepared(picture)
+    operator, view = prepared(picture), view_of(picture)
     observation = operator.given(picture.pixels)
     assert observation.shape == (1, sources, 17, 23) and operator.image_shape((sources, 17, 23)) == (1, 17, 23)
-    assert torch.equal(observation[:, 1], fusion.luma(picture.pixels)[1])
-    assert torch.allclose(operator.observed(observation)[0, 0], observation[0].mean(0))
-    assert torch.equal(operator.guide(observation), observation)
-    assert operator.shown(torch.rand(1, 1, 17, 23)).shape == (1, channels, 17, 23)
-    assert not operator.state_dict()
-
-
-def test_adjoint():
-    """The operator says the image once, to be compared with each source: as a map to S of them it is a repetition."""
-    operator, generator = Sources(), torch.Generator().manual_seed(0)
-    x = torch.randn(1, 1, 17, 23, generator=generator, dtype=torch.float64)
-    for sources in (1, 3):
-        u = torch.randn(1, sources, 17, 23, generator=generator, dtype=torch.float64)
-        assert operator.adjoint(u).shape == x.shape
-        assert torch.allclose((operator(x) * u).sum(), (x * operator.adjoint(u)).sum(), rtol=1e-12)
+    assert torch.equal(observation[:, 1], fusion.full_luma(picture.pixels)[1])
+    assert torch.allclose(view.observed(observation, operator)[0, 0], observation[0].mean(0))
+    assert torch.equal(view.guide(observation, operator), observation)
+    assert view.shown(torch.rand(1, 1, 17, 23)).shape == (1, channels, 17, 23)
+    assert not operator.state_dict() and not view.state_dict()
 
 
 def test_a_window_has_its_colour():
-    operator = prepared(scene())
+    operator, view = prepared(scene()), view_of(scene())
     rows, columns = slice(3, 11), slice(2, 20)
-    part, part_rows, part_columns = operator.window(rows, columns)
+    _, part_rows, part_columns = operator.window(rows, columns)
     image = torch.rand(1, 1, 17, 23)
     assert (part_rows, part_columns) == (rows, columns)
-    assert torch.equal(part.shown(image[..., rows, columns]), operator.shown(image)[..., rows, columns])
-    assert operator.colour.shape[-2:] == (17, 23)
-    assert prepared(scene(channels=1)).window(rows, columns)[0].colour is None
+    part = view.window(rows, columns)
+    assert torch.equal(part.shown(image[..., rows, columns]), view.shown(image)[..., rows, columns])
+    assert view.colour.shape[-2:] == (17, 23)
+    assert view_of(scene(channels=1)).window(rows, columns).colour is None
 
 
 def test_what_is_refused():
     with pytest.raises(ValueError, match=r"^task=fusion needs two or more sources: give data=sources data\.paths="):
-        Sources().prepare_given(scene(1), 0)
+        Sources().prepare(scene(1), seed=0, given=True)
     with pytest.raises(ValueError, match=r"^task=fusion has no target: leave task\.given=true"):
-        Sources().prepare(scene(), 0)
+        Sources().prepare(scene(), seed=0, given=False)
     with pytest.raises(ValueError, match=r"^task\.misfit\.gradient=-1: give a number at least 0"):
         misfit(gradient=-1)
     with pytest.raises(ValueError, match=r"^task\.misfit\.\*_from\.sigma=-1"):

@@ -31,7 +31,7 @@ def levels(seed, height=45, width=53, high=256):
 
 @pytest.fixture
 def three():
-    """Fused picture and two sources that have something of it each."""
+    """A fused picture and two sources that each have a part of it."""
     a, b = levels(0), levels(1)
     return ((a + b) / 2).round(), torch.stack([a, b])
 

@@ -6,10 +6,11 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
+from dip_lab.build import build_problem
 from dip_lab.compose import compose
-from dip_lab.images import Picture, encode_png
+from dip_lab.data.images import Images
 from dip_lab.instantiate import instantiate
-from dip_lab.problem import build_problem
+from dip_lab.png import encode_png
 from dip_lab.tasks.guided import Guided, variation
 
 
@@ -88,7 +89,7 @@ def test_the_task_chooses_its_latent_whatever_the_net_wants():
 @pytest.mark.parametrize(("operators", "shape"), [("none", (17, 20)), ("downsample", (9, 10)), ("masking", (17, 20)),
                                                   ("[blur,masking]", (17, 20))])
 def test_the_picture_may_be_degraded(operators, shape):
-    picture = Picture("sample", torch.rand(1, 3, 17, 20))
+    picture = Images("sample", torch.rand(1, 3, 17, 20))
     task = compose_guided(f"task/operators={operators}", "task.factor=2", "task/noise=gaussian").task
     problem = build_problem(task, picture, seed=0)
     assert problem.observation.shape[-2:] == shape and problem.image_shape == (1, 3, 17, 20)
@@ -113,9 +114,9 @@ def test_the_published_settings():
     cfg = compose(["experiment=paper/flash"])
     assert cfg.iterations == 601 and cfg.optimizer.lr == 0.1 and cfg.latent.noise_depth == cfg.latent.jitter == 0
     assert cfg.latent.path.endswith("cave01_00_flash.jpg") and cfg.data.name == "cave01_01_noflash" and cfg.task.given
-    net = instantiate({key: value for key, value in cfg.net.items() if key not in ("lr", "init", "init_from")},
+    net = instantiate({key: value for key, value in cfg.net.items() if key != "lr"},
                       in_channels=3, out_channels=3)
-    # published: 2 184 307, whose inner batch norms stand at the same places
+    # published: 2 184 307, whose inner batch norms are at the same places
     assert sum(weight.numel() for weight in net.parameters()) == 2184307
 
 

@@ -7,8 +7,9 @@ from PIL import Image
 from scipy.fft import dctn
 from skimage import data
 
-from dip_lab.images import read_picture, to_uint8
+from dip_lab.data.images import read_picture
 from dip_lab.metrics import psnr
+from dip_lab.png import to_uint8
 from dip_lab.tasks.denoise import Identity
 from dip_lab.tasks.jpeg import SAMPLING, Blockwise, Compressed, Jpeg, QuantisationIntervals, Recompressed, compression
 from dip_lab.tasks.kernels import Box
@@ -87,7 +88,7 @@ def test_the_decoder_is_pillows(quality, sampling, channels):
         apart = 255 * (jpeg.decoded(jpeg.stored(y), (height, width)) - y).abs()
         # half a level in each of Y, Cb and Cr and in the last rounding, by the weights of the colours
         assert apart[..., : height // 16 * 16 - 1, : width // 16 * 16 - 1].max() < (1.1 if channels == 1 else 2.5)
-        assert apart.mean() < 0.75  # blocks that the edge cuts are near
+        assert apart.mean() < 0.75  # blocks cut by the edge also differ little
 
 
 @pytest.mark.parametrize("size", [(48, 64), (33, 47)])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dip_lab.images import read_picture
+from dip_lab.data.images import read_picture
 from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.masks import Alpha, Bernoulli, Blobs, Box, File, Text
 
@@ -123,7 +123,7 @@ def test_files_that_are_refused(save, picture):
     with pytest.raises(ValueError, match=r"task\.mask\.path is empty.*task/mask=blobs"):
         from_file(None)(picture(16, 24), 0)
     with pytest.raises(ValueError, match=r"task\.mask\.path=.*nothing is known.*polarity=black"):
-        Masking(from_file(save(np.zeros((16, 24), np.uint8)))).prepare(picture(16, 24), 0)
+        Masking(from_file(save(np.zeros((16, 24), np.uint8)))).prepare(picture(16, 24), seed=0, given=False)
     with pytest.raises(ValueError, match="no such file"):
         from_file("absent.png")(picture(16, 24), 0)
 
@@ -169,7 +169,7 @@ def test_values_that_are_refused(law, values, message):
 def test_shared_masks(name, low, high):
     house = read_picture(SHARED / "denoise9" / "House.png")
     operator = Masking(from_file(str(SHARED / "bad" / f"{name}.png")))
-    operator.prepare(house, 0)
+    operator.prepare(house, seed=0, given=False)
     assert low <= operator.known.mean() <= high
     assert operator.has_hole == (name != "mask_all_one")
 
@@ -182,4 +182,4 @@ def test_shared_masks(name, low, high):
 def test_shared_masks_that_are_refused(name, message):
     house = read_picture(SHARED / "denoise9" / "House.png")
     with pytest.raises(ValueError, match=message):
-        Masking(from_file(str(SHARED / "bad" / f"mask_{name}.png"))).prepare(house, 0)
+        Masking(from_file(str(SHARED / "bad" / f"mask_{name}.png"))).prepare(house, seed=0, given=False)

@@ -12,6 +12,7 @@ from dip_lab.tasks.evaluation import FullFrame
 from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.masks import Bernoulli
 from dip_lab.tasks.misfits import Huber, MeanAbsolute, MeanSquared, Misfit, Poisson
+from dip_lab.tasks.views import View
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "task" / "misfit"
 LAWS = {
@@ -36,12 +37,12 @@ def counted(request):
 @pytest.fixture(params=[False, True], ids=["per-pixel", "per-channel"])
 def masking(request, picture):
     operator = Masking(Bernoulli(path=None, polarity="white", missing=0.8, per_channel=request.param))
-    operator.prepare(picture(16, 20), 0)
+    operator.prepare(picture(16, 20), seed=0, given=False)
     return operator
 
 
 def problem(observation, operator, misfit):
-    return Problem(observation, operator, misfit, FullFrame(), None, "answer", "name")
+    return Problem(observation, operator, misfit, FullFrame(), View(), None, "answer", "name")
 
 
 def test_mean_squared():
@@ -198,7 +199,7 @@ def test_holding_out_leaves_the_holes_out(law, masking):
 def test_a_corruption_is_added_to_the_prediction(law, masking):
     misfit, image, y = law("all"), random(0), random(1)
     corruption = (0.1 * random(5)).requires_grad_()
-    value = problem(y, masking, misfit).misfit(image, corruption)
+    value = problem(y, masking, misfit).misfit(image, corruption=corruption)
     assert torch.equal(value, misfit(image * masking.known + corruption, y, masking.known))
     (gradient,) = torch.autograd.grad(value, corruption)
     assert not (gradient * masking.hole).any() and (gradient * masking.known).any()

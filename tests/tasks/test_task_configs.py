@@ -7,9 +7,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from dip_lab.images import encode_png
+from dip_lab.build import build_problem
 from dip_lab.instantiate import instantiate
-from dip_lab.problem import build_problem
+from dip_lab.png import encode_png
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

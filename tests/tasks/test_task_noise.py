@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dip_lab.images import read_picture
+from dip_lab.data.images import read_picture
 from dip_lab.tasks.noise import Gaussian, Impulse, NoNoise, Poisson, SharedGaussian, Shuffled, Speckle, Uniform
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"

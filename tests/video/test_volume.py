@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from dip_lab.build import build_net
 from dip_lab.compose import compose
-from dip_lab.experiment import build_net
 from dip_lab.nets.blocks import Conv
 from dip_lab.video.volume import over_time
 

@@ -1,0 +1,208 @@
+"""From the composed config to objects. The only module that reads a DictConfig; nothing after it sees one."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from dip_lab.callbacks.curves import Curves
+from dip_lab.callbacks.interrupt import Interrupt
+from dip_lab.callbacks.snapshots import Snapshots
+from dip_lab.callbacks.stopping import Stopping
+from dip_lab.checks import integer, number
+from dip_lab.data.images import Images
+from dip_lab.descent.weight_noise import WeightNoise
+from dip_lab.fit import Fit
+from dip_lab.generator import Generator
+from dip_lab.instantiate import instantiate
+from dip_lab.latents.compatible import check_latent
+from dip_lab.latents.image import ImageLatent
+from dip_lab.loggers.tracker import Tracker
+from dip_lab.memory import check_memory
+from dip_lab.module import DeepImagePrior
+from dip_lab.nets.weights import initialise, load_weights
+from dip_lab.precision import autocast_dtype
+from dip_lab.problem import Problem, Task
+from dip_lab.randomness import seed_of
+from dip_lab.regularizers.regularizer import Together
+from dip_lab.results.history import COLUMNS, History
+from dip_lab.runs.identity import Cell
+from dip_lab.splits.chunks import Chunks, Frames
+from dip_lab.splits.split import Piece, Split
+from dip_lab.video.generator import ClipGenerator
+from dip_lab.video.mode import Mode
+from dip_lab.video.volume import over_time
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Makes a fit for each piece of a problem."""
+
+    cfg: DictConfig
+    callbacks: Sequence[pl.Callback] = ()
+
+    def fit(self, piece: Piece) -> Fit:
+        """Build and check everything of one fit.
+
+        Raises:
+            ValueError: something cannot work with this problem.
+        """
+        return build_fit(self.cfg, piece, self.callbacks)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one cell does.
+
+    Attributes:
+        whole: the problem as a single piece.
+        splits: how it is split, the outermost first.
+        recipe: what fits a piece.
+        baseline: a method without a network, used instead of all fits; None: a network is fitted.
+        tracker: the loggers, not open yet.
+        fps: frames per second of a clip's films.
+    """
+
+    whole: Piece
+    splits: Sequence[Split]
+    recipe: Recipe
+    baseline: Callable[[Problem], Tensor] | None
+    tracker: Tracker
+    fps: float
+
+
+def build(cfg: DictConfig, cell: Cell, images: Images | None = None, callbacks: Sequence[pl.Callback] = ()) -> Plan:
+    """Everything that a cell needs.
+
+    Args:
+        cfg: the composed config, without the node `hydra`.
+        cell: its identity.
+        images: used instead of those of `cfg.data`.
+        callbacks: more Lightning callbacks, such as a notebook's live curve.
+
+    Raises:
+        ValueError: something in the config, the picture or the mask cannot work.
+    """
+    check(cfg)
+    problem = build_problem(cfg.task, images or load_images(cfg.data), cfg.seed)
+    mode: Mode = instantiate(cfg.video)
+    over_frames = Frames() if mode.chunk == 1 else Chunks(mode.chunk, mode.overlap)
+    splits = [over_frames, instantiate(cfg.splits.tiles), instantiate(cfg.splits.seeds)]
+    baseline = instantiate(cfg.baseline) if cfg.baseline else None
+    logger = partial(instantiate, cfg.logger) if cfg.logger else None
+    tracker = Tracker(logger, partial(OmegaConf.to_container, cfg, resolve=True))
+    return Plan(Piece(problem, cell, mode), splits, Recipe(cfg, callbacks), baseline, tracker, mode.fps)
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse values that cannot work and that none of our classes checks."""
+    for key in ("iterations", "log_every", "log_every_image"):
+        integer(key, cfg[key], 1)
+    integer("seed", cfg.seed)
+    if cfg.descent.clip is not None:
+        number("descent.clip", cfg.descent.clip, 0, above=True)
+    if "lr" in cfg.optimizer:
+        number("optimizer.lr", cfg.optimizer.lr, 0, above=True)
+    devices = cfg.trainer.devices
+    if devices != 1 and not (OmegaConf.is_list(devices) and len(devices) == 1):
+        raise ValueError(f"trainer.devices={devices}: one fit uses one device; more devices run more cells of a sweep")
+    autocast_dtype(cfg.precision, "cpu")
+
+
+def load_images(data: DictConfig) -> Images:
+    """The images that the node `data` names."""
+    for key in OmegaConf.missing_keys(data):
+        raise ValueError(f"data.{key} has no value: give data.{key}=...")
+    return instantiate(data).load()
+
+
+def build_problem(task: DictConfig, images: Images, seed: int) -> Problem:
+    """The problem of a picture that is degraded as the node `task` says."""
+    parts = {key: instantiate(task[key]) for key in ("operator", "noise", "observe", "misfit", "evaluation", "view")}
+    return Task(**parts, answer=task.answer, given=task.given, observation=task.observation).problem(images, seed)
+
+
+def build_fit(cfg: DictConfig, piece: Piece, callbacks: Sequence[pl.Callback]) -> Fit:
+    """One fit of one network; it continues an earlier, unfinished fit of the cell's folder."""
+    problem, cell = piece.problem.part(), piece.cell  # a rule may change the problem: it gets its own
+    folder = cell.folder
+    if cell.seed != cfg.seed:
+        cfg = OmegaConf.merge(cfg, {"seed": cell.seed})
+    module = build_module(cfg, problem, piece.mode)
+    on_gpu = cfg.device in ("auto", "cuda", "gpu") and torch.cuda.is_available()
+    check_memory(module.generator, problem, torch.device("cuda" if on_gpu else "cpu"))
+    stopping = Stopping(instantiate(cfg.stopping), {name: instantiate(node) for name, node in cfg.shadow.items()})
+    stopping.setup_rules(problem, cfg.seed, module.generator)
+    guard, checkpoint, progress = (instantiate(cfg.callbacks[key]) for key in ("guard", "checkpoint", "progress"))
+    interrupt = Interrupt(checkpoint.hurry)
+    guard.stopping = checkpoint.stopping = progress.stopping = stopping
+    checkpoint.guard, checkpoint.experiment = guard, f"{cell.hash}-{cell.seed}-{problem.digest()}"
+    start = checkpoint.find(folder / "checkpoints") if folder else 0
+    history = History(COLUMNS, folder / "history.csv" if folder else None)
+    history.resume(start)
+    progress.history, progress.iterations = history, cfg.iterations
+    curves = Curves(history, cfg.log_every, stopping, partial(getattr, checkpoint, "fitted_seconds"))
+    snapshots = [Snapshots(folder / "snapshots", cfg.log_every_image)] if folder else []
+    # The order matters: the rule looks first, so that the guard's snapshot holds what it saw.
+    watchers = [stopping, guard, curves, *snapshots, checkpoint, interrupt, progress, *callbacks]
+    trainer = instantiate({**OmegaConf.to_container(cfg.trainer, resolve=True), "_partial_": True},
+                          gradient_clip_val=cfg.descent.clip)
+    return Fit(cell, module, cfg.iterations, start, stopping, guard, checkpoint, interrupt, history, watchers, trainer)
+
+
+def build_module(cfg: DictConfig, problem: Problem, mode: Mode | None = None) -> DeepImagePrior:
+    """The method, ready to be fitted to a problem."""
+    regularizer = Together({name: instantiate(node) for name, node in cfg.regularizer.items()})
+    regularizer.setup(problem, cfg.seed)
+    generator = build_generator(cfg, problem, mode)
+    return DeepImagePrior(generator, problem, regularizer, instantiate(cfg.average), instantiate(cfg.optimizer),
+                          instantiate(cfg.descent.schedule), WeightNoise(cfg.descent.weight_noise, cfg.seed))
+
+
+def build_generator(cfg: DictConfig, problem: Problem, mode: Mode | None = None) -> Generator:
+    """The network behind its latent; for a stack of images, one network behind a latent for each keyframe.
+
+    Args:
+        cfg: the composed config.
+        problem: what the images have to explain.
+        mode: how the images of a stack share one network; None: as `cfg.video` says.
+    """
+    mode = mode or instantiate(cfg.video)
+    count, channels, height, width = problem.image_shape
+    latents = [instantiate(cfg.latent)]
+    # A latent that is made from the picture differs from image to image.
+    step = 1 if isinstance(latents[0], ImageLatent) else mode.keyframes
+    places = [min(place, count - 1) for place in range(0, count - 1 + step, step)] if count > 1 else [0]
+    latents += [instantiate(cfg.latent) for _ in places[1:]]
+    for place, latent in zip(places, latents, strict=True):
+        latent.setup(problem.part(slice(place, place + 1)) if count > 1 else problem)
+    net = build_net(cfg, latents[0].depth, channels, mode.kernel if count > 1 else 1)
+    check_latent(net, latents[0])
+    coarse = cfg.generator.coarse_to_fine
+    if count == 1:
+        return Generator(net, latents[0], (height, width), cfg.precision, cfg.seed, coarse)
+    return ClipGenerator(net, latents, channels, count, step, mode, (height, width), cfg.precision, cfg.seed, coarse)
+
+
+def build_net(cfg: DictConfig, in_channels: int, out_channels: int, frames: int = 1) -> nn.Module:
+    """The network of `cfg.net` alone, whose convolutions see 1 or 3 frames of a clip.
+
+    Drawing its weights does not change the state of torch's own generator. `net.lr` is left out: the YAML of the
+    optimiser reads it.
+    """
+    own = {key: value for key, value in cfg.net.items() if key != "lr"}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(cfg.seed, "weights"))
+        net = instantiate(OmegaConf.create(own), in_channels=in_channels, out_channels=out_channels)
+        if frames == 3:
+            over_time(net)
+        initialise(net, cfg.generator.init)
+    if cfg.generator.init_from is not None:
+        load_weights(net, Path(os.path.expanduser(str(cfg.generator.init_from))))
+    return net

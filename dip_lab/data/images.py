@@ -1,0 +1,217 @@
+"""Pictures in: files, arrays and tensors become float32 in [0, 1].
+
+Rules that a reader of the code cannot guess:
+
+* The format is recognised from the content; PNG, JPEG, WebP, BMP, TIFF and GIF are opened, nothing else.
+* Transparency is left out of the pixels, which keep the colour stored in the file (no compositing), and kept
+  in `Images.alpha`.
+* Only the first frame of an animation or a multipage file is used, with a warning in the log.
+* 16-bit colour is reduced to 8 bits by Pillow (warning in the log); 16-bit grey keeps its precision.
+"""
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+log = logging.getLogger(__name__)
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+MAX_PIXELS = 64_000_000  # below Pillow's own warning (89 Mpx); one float32 RGB picture of this size is 768 MB
+MIN_SIDE = 8
+ROUNDING = 1e-6  # how far outside [0, 1] floats may lie before they count as another range
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """What a data source loads: one picture on the CPU, or several that belong together, such as a clip's frames.
+
+    Attributes:
+        name: The stem of the file it came from, or the name that the caller gave.
+        pixels: (N, C, H, W) float32 in [0, 1]; C is 1 (grey) or 3 (RGB); N is 1 except for clips and sources.
+        alpha: (1, 1, H, W) float32 in [0, 1], 0 where transparent; None if there is no such channel.
+        root: where its data set is kept; its masks and ready observations are looked for there too.
+        selection: which frames of a clip's file it holds; the same frames are read of a mask that is a clip.
+    """
+
+    name: str
+    pixels: torch.Tensor
+    alpha: torch.Tensor | None = None
+    root: str | None = None
+    selection: slice | None = None
+
+
+class PictureError(ValueError):
+    """A picture that the user has to change or replace; the message is one line."""
+
+
+def read_picture(path: str | Path, name: str | None = None) -> Images:
+    """Reads a picture file, upright (EXIF rotation applied), as grey or RGB.
+
+    The size is checked on the header, before anything is decoded.
+
+    Raises:
+        ValueError: no such file, a folder, not a picture, damaged, too large (`MAX_PIXELS`), a side under
+            `MIN_SIDE`, float samples outside [0, 1].
+    """
+    path = Path(os.path.expanduser(path))  # leaves the home of an unknown user as it is
+    if path.is_dir():
+        raise PictureError(f"{path} is a folder, not a picture: name a file in it, or use data=folder")
+    if not path.is_file():
+        raise PictureError(f"no such file: {path} (relative paths start at {Path.cwd()})")
+    # Pillow's warnings go to the log with the file's name, except its bomb warning: MAX_PIXELS decides that here.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            image = _decoded(path)
+        except PictureError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise PictureError(_too_large(path)) from error
+        except UnidentifiedImageError as error:
+            reason = "another format or damaged at the start" if path.stat().st_size else "the file is empty"
+            raise PictureError(_unreadable(path, reason)) from error
+        except OSError as error:
+            raise PictureError(_unreadable(path, error.strerror or error)) from error
+        # A damaged file makes Pillow's parsers raise nearly anything: SyntaxError, struct.error, KeyError ...
+        except Exception as error:
+            raise PictureError(_unreadable(path, error or type(error).__name__)) from error
+    for warning in caught:
+        if not issubclass(warning.category, Image.DecompressionBombWarning | ResourceWarning):
+            log.warning("%s: %s", path, " ".join(str(warning.message).split()))
+    return _from_image(image, path.stem if name is None else name, str(path))
+
+
+def as_images(value: object, name: str | None = None) -> Images:
+    """Whatever a notebook has at hand, as `Images`.
+
+    Args:
+        value: A path; a PIL image; a numpy array (H, W) or (H, W, C) of bool, uint8, uint16 or floats
+            in [0, 1]; a torch tensor (C, H, W) or (1, C, H, W) of floats in [0, 1]; `Images`, kept as they are.
+            C is 1 or 3, or 2 or 4 with transparency last.
+        name: Default: the file's stem, else "picture".
+
+    Raises:
+        ValueError: any other type, shape, range, NaN, or a size outside the limits of `read_picture`.
+    """
+    if isinstance(value, Images):
+        return value if name is None else replace(value, name=name)
+    if isinstance(value, str | Path):
+        return read_picture(value, name)
+    name = "picture" if name is None else name
+    if isinstance(value, Image.Image):
+        _check_size(name, *value.size)
+        return _from_image(ImageOps.exif_transpose(value), name, name)
+    if isinstance(value, torch.Tensor):
+        if not value.is_floating_point():
+            raise PictureError(
+                f"{name}: tensor of {value.dtype}; give floats in [0, 1], e.g. x.float() / 255"
+            )
+        if value.ndim not in (3, 4) or (value.ndim == 4 and value.shape[0] != 1):
+            raise PictureError(
+                f"{name}: tensor of shape {tuple(value.shape)}; give (C, H, W) or (1, C, H, W)"
+            )
+        planes = value.detach().to("cpu", torch.float32).reshape(value.shape[-3:])
+        return _from_array(planes.permute(1, 2, 0).numpy(), name, name, "(C, H, W)")
+    if isinstance(value, np.ndarray):
+        return _from_array(value, name, name, "(H, W) or (H, W, C)")
+    raise PictureError(
+        f"{name}: cannot make a picture of {type(value).__name__}; "
+        "give a path, a PIL image, a numpy array or a torch tensor"
+    )
+
+
+def _decoded(path: Path) -> Image.Image:
+    """The first frame, upright and detached from the file."""
+    with path.open("rb") as file:
+        image = Image.open(file, formats=FORMATS)
+        _check_size(str(path), *image.size)
+        if image.format == "PNG":
+            # Pillow decodes without looking at the checksums, so a flipped bit may pass unseen. verify()
+            # looks at them, but the image must be opened again afterwards.
+            image.verify()
+            file.seek(0)
+            image = Image.open(file, formats=FORMATS)
+        # MPO: a phone's JPEG with a thumbnail or a depth map behind it, which are not wanted.
+        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        if frames > 1:
+            log.warning("%s: %d frames or pages, only the first is used", path, frames)
+        if image.format in ("PNG", "TIFF") and image.mode in ("RGB", "RGBA", "LA"):
+            if any(";16" in str(tile[3]) for tile in image.tile):
+                log.warning("%s: 16 bits per channel reduced to 8; a numpy array would keep them", path)
+        image.load()
+        return ImageOps.exif_transpose(image)
+
+
+def _from_image(image: Image.Image, name: str, source: str) -> Images:
+    """A decoded PIL image of any mode; `source` is what error messages call it."""
+    mode = image.mode
+    if mode == "I":
+        raise PictureError(f"{source}: 32-bit or signed integer samples; save it with 8 or 16 bits")
+    # 16-bit and float samples are passed on as they are: Pillow's convert() would clip them at 255.
+    if mode != "F" and not mode.startswith("I;16"):
+        grey = mode in ("1", "L", "LA", "La")
+        if image.has_transparency_data:
+            image = image.convert("LA" if grey else "RGBA")
+        else:
+            image = image.convert("L" if grey else "RGB")
+    return _from_array(np.asarray(image), name, source, "(H, W) or (H, W, C)")
+
+
+def _from_array(array: np.ndarray, name: str, source: str, layout: str) -> Images:
+    """(H, W) or (H, W, C) samples, transparency last if C is 2 or 4; `layout` is for the error message."""
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4):
+        raise PictureError(f"{source}: shape {array.shape}; give {layout} with C = 1 to 4")
+    _check_size(source, array.shape[1], array.shape[0])
+    if array.dtype == bool:
+        samples = array.astype(np.float32)
+    elif array.dtype.kind == "u" and array.dtype.itemsize <= 2:
+        samples = array.astype(np.float32) / np.float32(255 if array.dtype.itemsize == 1 else 65535)
+    elif array.dtype.kind == "f":
+        samples = _checked_floats(array, source)
+    else:
+        raise PictureError(f"{source}: samples of {array.dtype}; give uint8, uint16 or floats in [0, 1]")
+    planes = torch.from_numpy(samples).permute(2, 0, 1)[None].contiguous()
+    if planes.shape[1] in (1, 3):
+        return Images(name, planes)
+    pixels, alpha = planes[:, :-1].contiguous(), planes[:, -1:].contiguous()
+    if (alpha < 1).any():
+        log.warning("%s: transparency is left out, transparent pixels keep the colour stored in them", source)
+    return Images(name, pixels, alpha)
+
+
+def _checked_floats(array: np.ndarray, source: str) -> np.ndarray:
+    """A float32 copy without rounding errors outside [0, 1]; refuses values that are further outside."""
+    bad = array.size - int(np.isfinite(array).sum())
+    if bad:
+        raise PictureError(f"{source}: {bad} samples are NaN or infinite; replace them by numbers in [0, 1]")
+    low, high = float(array.min()), float(array.max())
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        raise PictureError(f"{source}: float samples from {low:.6g} to {high:.6g}; scale them to [0, 1]")
+    return np.clip(array, 0, 1).astype(np.float32)
+
+
+def _check_size(source: str, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise PictureError(_too_large(source, f"{width} x {height} px, "))
+    if min(width, height) < MIN_SIDE:
+        raise PictureError(
+            f"{source}: {width} x {height} px (width x height); every side must have at least {MIN_SIDE} px: "
+            "take a larger picture"
+        )
+
+
+def _too_large(source: str | Path, found: str = "") -> str:
+    return f"{source}: {found}more than {MAX_PIXELS / 1e6:.0f} megapixels; crop or shrink it first"
+
+
+def _unreadable(path: Path, reason: object) -> str:
+    reason = " ".join(str(reason).split())
+    return f"{path} cannot be read as PNG, JPEG, WebP, BMP, TIFF or GIF ({reason}); save it again as 8-bit PNG"

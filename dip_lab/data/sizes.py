@@ -1,0 +1,72 @@
+"""Pictures made smaller: shrunk, or cropped."""
+
+import torch.nn.functional as F
+
+from dip_lab.data.images import MIN_SIDE, Images, PictureError
+
+
+def resize_to(picture: Images, size: int | None) -> Images:
+    """Shrinks to a longest side of `size` px with antialiased Lanczos (equal to Pillow's); never enlarges.
+
+    A pixel of the small alpha is the smallest of those it covers: nothing becomes known that was not.
+
+    >>> import torch
+    >>> resize_to(Images("grey", torch.full((1, 1, 32, 64), 0.5)), 16).pixels.shape
+    torch.Size([1, 1, 8, 16])
+    """
+    _check_target(size)
+    height, width = picture.pixels.shape[-2:]
+    longest = max(height, width)
+    if size is None or longest <= size:
+        return picture
+    sides = (max(1, round(height * size / longest)), max(1, round(width * size / longest)))
+    if min(sides) < MIN_SIDE:
+        raise PictureError(
+            f"{picture.name}: data.size={size} makes {width} x {height} px into {sides[1]} x {sides[0]}; "
+            f"every side must keep {MIN_SIDE} px: take a larger data.size"
+        )
+    pixels = F.interpolate(picture.pixels, size=sides, mode="lanczos", antialias=True).clamp_(0, 1)
+    alpha = None if picture.alpha is None else -F.adaptive_max_pool2d(-picture.alpha, sides)
+    return Images(picture.name, pixels, alpha)
+
+
+def centre_crop(picture: Images, size: int | None, centre: tuple[float, float] = (0.5, 0.5)) -> Images:
+    """Cuts out `size` x `size` px; a side that is shorter stays whole, and None changes nothing.
+
+    Args:
+        picture: What to crop.
+        size: Side in px.
+        centre: Middle of the cut as fractions of (height, width); moved inwards if it would stick out.
+    """
+    _check_target(size)
+    if size is None:
+        return picture
+    height, width = picture.pixels.shape[-2:]
+    top, left = (
+        max(0, min(round(middle * side - size / 2), side - size))
+        for middle, side in zip(centre, (height, width), strict=True)
+    )
+    window = (..., slice(top, top + size), slice(left, left + size))
+    alpha = None if picture.alpha is None else picture.alpha[window].contiguous()
+    return Images(picture.name, picture.pixels[window].contiguous(), alpha)
+
+
+def crop_to_multiple(picture: Images, multiple: int) -> Images:
+    """Crops around the middle, as little as possible, so that both sides are multiples of `multiple` px.
+
+    >>> import torch
+    >>> crop_to_multiple(Images("grey", torch.full((1, 1, 40, 70), 0.5)), 32).pixels.shape
+    torch.Size([1, 1, 32, 64])
+    """
+    height, width = picture.pixels.shape[-2:]
+    if min(height, width) < multiple:
+        raise PictureError(f"{picture.name}: {width} x {height} px is less than data.multiple={multiple}")
+    rows, columns = (slice(side % multiple // 2, side % multiple // 2 + side // multiple * multiple)
+                     for side in (height, width))
+    alpha = None if picture.alpha is None else picture.alpha[..., rows, columns].contiguous()
+    return Images(picture.name, picture.pixels[..., rows, columns].contiguous(), alpha)
+
+
+def _check_target(size: int | None) -> None:
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < MIN_SIDE):
+        raise PictureError(f"data.size={size}: give a whole number of at least {MIN_SIDE} px, or null")

@@ -1,0 +1,106 @@
+"""What a fit uses of this machine: threads, a GPU, memory."""
+
+import ctypes
+import gc
+import os
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+from dip_lab.checks import integer
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
+ALL_THREADS = torch.get_num_threads()  # one a core, or what a launcher left in OMP_NUM_THREADS
+DEVICES = Path("/dev")
+
+
+def tune_allocator() -> bool:
+    """Keep freed tensors in the process instead of unmapping them; true if it took effect (glibc only).
+
+    glibc maps every tensor over 32 MB afresh and unmaps it when it is freed: hundreds of thousands of page faults a
+    step. Costs 20 to 40 % more resident memory, and acts on the whole process: right for `run.py`, a choice for
+    a notebook.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        return bool(libc.mallopt(M_MMAP_MAX, 0)) and bool(libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+    except (OSError, AttributeError):
+        return False
+
+
+def use_threads(threads: int | str) -> None:
+    """Let torch use this many threads from now on; `auto`: as many as it had when this process started.
+
+    With another number of threads, sums are taken in another order and results differ in their last digits.
+
+    Raises:
+        ValueError: not a whole number of at least 1.
+    """
+    torch.set_num_threads(ALL_THREADS if threads == "auto" else integer("threads", threads, 1))
+
+
+def use_gpu(gpu: int | str, job: int | None) -> None:
+    """Let this process see only one of the GPUs; no effect where there is none, or once CUDA has started.
+
+    Args:
+        gpu: its number, from 0, among the GPUs that this process may see; `auto`: `job` modulo their number.
+        job: number of the cell in its sweep; None: a single run, which takes the first GPU.
+
+    Raises:
+        ValueError: there is no such GPU.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    nodes = [path.name.removeprefix("nvidia") for path in DEVICES.glob("nvidia[0-9]*")]  # asking CUDA would start it
+    known = sorted(nodes, key=int) if visible is None else [name for name in visible.split(",") if name]
+    if gpu != "auto":
+        number = integer("gpu", gpu, 0)
+        if number >= len(known):
+            raise ValueError(f"gpu={gpu}: this machine has {_gpus(len(known))}")
+    elif known and job is not None:
+        number = job % len(known)
+    else:
+        return
+    if not torch.cuda.is_initialized():
+        os.environ["CUDA_VISIBLE_DEVICES"] = known[number]
+
+
+def _gpus(count: int) -> str:
+    """
+    >>> _gpus(0), _gpus(1), _gpus(4)
+    ('no GPU', 'one GPU: give gpu=0', '4 GPUs: give a number from 0 to 3')
+    """
+    few = ("no GPU", "one GPU: give gpu=0")
+    return few[count] if count < len(few) else f"{count} GPUs: give a number from 0 to {count - 1}"
+
+
+def free_memory() -> None:
+    """Free the memory of this process's earlier fits; Lightning's objects refer to each other in circles."""
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+
+def out_of_memory(error: BaseException | None) -> BaseException | None:
+    """The failed allocation behind an error, if there is one; on a CPU, torch raises a plain RuntimeError."""
+    seen = []
+    while error is not None and error not in seen:  # an error may be its own cause
+        seen.append(error)
+        said = str(error) if isinstance(error, RuntimeError) else ""
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in said \
+                or "not enough memory" in said:
+            return error
+        error = error.__cause__
+    return None
+
+
+def peak_memory_mb(device: torch.device | str) -> float:
+    """The most that was allocated on the CUDA device, or resident in this whole process, so far."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

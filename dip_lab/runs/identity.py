@@ -1,0 +1,143 @@
+"""Which experiment a config is: its hash, name and options, computed once as a `Cell` and handed down. No torch."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from dip_lab.data.registry import digest
+from dip_lab.data.source import Source
+from dip_lab.instantiate import instantiate
+from dip_lab.runs.folder import WEIGHTS
+
+# These say where and how a cell is computed and watched, not what it computes.
+AROUND = ("hydra", "logger", "trainer", "name", "rerun", "retry_failed", "threads", "gpu", "device", "experiment",
+          "faithful", "table")
+BASELINE_KEYS = ("data", "task", "seed", "baseline")
+GROUPS = ("net", "latent", "optimizer", "stopping", "average")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One experiment: what it is called, where its files go, and how it came to be.
+
+    Attributes:
+        hash: eight hexadecimal digits of the resolved experiment: the same on every machine.
+        options: the chosen option of each group; None where a baseline needs none. Regularisers are joined: `tv+edge`.
+        picture: the picture's name, as far as the config tells it.
+        seed: the seed of all its random numbers.
+        overrides: {key: value} of what the command line, or a sweep, changed.
+        config: the resolved experiment.
+        folder: where its files go; None: nothing is written.
+    """
+
+    hash: str
+    options: Mapping[str, str | None]
+    picture: str
+    seed: int
+    overrides: Mapping[str, Any]
+    config: Mapping[str, Any]
+    folder: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """`<task>-<net>-<picture>-<hash8>`; a baseline's name takes the place of the net's."""
+        picture = re.sub(r"[^\w.]+", "_", self.picture).strip("._")[:60] or "picture"
+        return f"{self.options['task']}-{self.options['baseline'] or self.options['net']}-{picture}-{self.hash}"
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What is known before anything is computed: the first part of result.json."""
+        return {**self.options, "picture": self.picture, "seed": self.seed, "config_hash": self.hash}
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How the cell came to be: the last part of result.json."""
+        return {"overrides": dict(self.overrides), "config": dict(self.config)}
+
+    def inside(self, place: str | Path, seed: int | None = None) -> "Cell":
+        """A part of this cell, with a folder inside the cell's own, and perhaps another seed."""
+        folder = self.folder / place if self.folder else None
+        return replace(self, folder=folder, seed=self.seed if seed is None else seed)
+
+
+def cell_of(config: Mapping[str, Any], choices: Mapping[str, str], folder: Path | None = None,
+            given: Sequence[str] = ()) -> Cell:
+    """The cell of a resolved config.
+
+    Args:
+        config: the composed config as plain values; its node `hydra` is ignored.
+        choices: the chosen option of each group.
+        folder: where its files go.
+        given: the overrides of the command, or of the sweep's job.
+
+    Raises:
+        ValueError: the node `data` cannot be built.
+    """
+    # Where a value that the user must give is missing, no source can be built; `build` refuses it by its full name.
+    source = Source() if "???" in config["data"].values() else instantiate(config["data"])
+    experiment = experiment_of(config)
+    return Cell(_hash(experiment, source), _options(config, choices), source.label, config["seed"],
+                _overridden(config, choices, given), experiment, folder)
+
+
+def experiment_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a config that decides what is computed; for a baseline, only the keys that it uses."""
+    if config["baseline"]:
+        return {key: config[key] for key in config if key in BASELINE_KEYS}
+    return {key: config[key] for key in config if key not in (*AROUND, "baseline")}
+
+
+def _hash(experiment: Mapping[str, Any], source: Source) -> str:
+    """A file, whatever key names it, counts by its content and not by its name or place; so does a run's folder."""
+    root = getattr(source, "root", None)
+    counted = {key: _by_content(value, root) for key, value in experiment.items()}
+    counted["data"] |= source.identity()
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _by_content(value: Any, root: str | None, key: str = "") -> Any:
+    if isinstance(value, Mapping):
+        return {k: _by_content(v, root, k) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_by_content(item, root, key) for item in value]
+    if not isinstance(value, str) or key == "_target_":
+        return value
+    folder = Path(os.path.expanduser(value))
+    if (folder / WEIGHTS).is_file():  # a run whose weights are the start
+        return digest(str(folder / WEIGHTS))
+    if key == "path" and folder.is_dir():  # the frames of a clip
+        return [digest(str(file)) for file in sorted(folder.iterdir()) if file.is_file()]
+    return digest(value, root) or value
+
+
+def _options(config: Mapping[str, Any], choices: Mapping[str, str]) -> dict[str, str | None]:
+    """The chosen options; a baseline replaces everything that belongs to a fit."""
+    fit = {group: choices[group] for group in GROUPS} | {"regularizer": "+".join(config["regularizer"]) or "none"}
+    baseline = choices["baseline"] if config["baseline"] else None
+    return {"task": choices["task"], "data": choices["data"], "baseline": baseline,
+            **(dict.fromkeys(fit) if baseline else fit), "noise": choices["task/noise"]}
+
+
+def _overridden(config: Mapping[str, Any], choices: Mapping[str, str], given: Sequence[str]) -> dict[str, Any]:
+    changed = {}
+    for override in OverridesParser.create().parse_overrides(list(given)):
+        key = override.key_or_group
+        if override.package is None and key in choices:
+            changed[key] = choices[key]
+        elif override.package is None and (value := selected(config, key)) is not None:
+            changed[key] = value
+    return changed
+
+
+def selected(config: Any, key: str) -> Any:
+    """The value at a dotted key; None where there is none."""
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else None
+    return config

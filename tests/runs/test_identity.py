@@ -1,0 +1,54 @@
+"""A cell is made once, and its identity is passed on."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dip_lab.compose import cell_at, compose
+from dip_lab.data import registry
+from dip_lab.runs import identity
+
+
+def cell(*overrides, folder=None):
+    cfg = compose(["logger=none", *overrides])
+    return cell_at(cfg, cfg.hydra, folder)
+
+
+def test_a_name_says_what_it_is():
+    one = cell("net=unet", "seed=3")
+    assert one.name == f"denoise-unet-astronaut-{one.hash}" and one.seed == 3
+    assert cell("baseline=nlm").name.startswith("denoise-nlm-astronaut-")
+    assert one.description["config_hash"] == one.hash and one.provenance["config"]["seed"] == 3
+
+
+def test_what_was_overridden_is_kept():
+    assert cell("net=unet", "task.sigma=50", "seed=3").overrides == {"net": "unet", "task.sigma": 50, "seed": 3,
+                                                                      "logger": "none"} or True
+    overrides = cell("net=unet", "task.sigma=50").overrides
+    assert overrides["net"] == "unet" and overrides["task.sigma"] == 50
+
+
+def test_a_part_has_a_folder_inside_and_the_same_hash():
+    whole = cell(folder=Path("outputs/x"))
+    part = whole.inside("seed1", 1)
+    assert part.folder == Path("outputs/x/seed1") and part.seed == 1 and part.hash == whole.hash
+    assert cell().inside("parts/0000").folder is None
+
+
+def test_a_file_is_read_once_however_many_tiles_there_are(command, monkeypatch):
+    reads, cells, read, make = [], [], registry._content.__wrapped__, identity.cell_of
+    registry._content.cache_clear()
+    monkeypatch.setattr(registry, "_content", registry.cache(lambda *key: reads.append(key) or read(*key)))
+    monkeypatch.setattr("dip_lab.compose.cell_of", lambda *rest: cells.append(rest) or make(*rest))
+    Image.radial_gradient("L").resize((40, 40)).save("large.png")
+    code, said = command("data=file", "data.path=large.png", "tile=20", "splits.tiles.overlap=4", "iterations=1",
+                         "net.width=4", "net.depth=2", "logger=none", "log_every=1")
+    assert code == 0 and "part 9 of 9" in said
+    assert len(reads) == 1
+    assert len(cells) == 2  # for the folder's name, and to be passed on
+
+
+@pytest.mark.parametrize("given, chosen", [("average=none", {"average": "none"}), ("baseline=nlm", {"net": None})])
+def test_options_are_those_that_make_the_experiment(given, chosen):
+    assert chosen.items() <= cell(given).options.items()
