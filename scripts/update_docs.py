@@ -1,4 +1,4 @@
-"""Write the README's table of generators anew from configs/net: `python scripts/update_readme.py`."""
+"""Update the table of networks in docs/networks.md from configs/net: `python scripts/update_docs.py`."""
 
 import re
 import sys
@@ -9,14 +9,14 @@ sys.path.insert(0, str(ROOT))  # the checkout's dip_lab, installed or not
 
 from dip_lab.catalogue import generators_table  # noqa: E402
 
+PAGE = ROOT / "docs" / "networks.md"
 BLOCK = re.compile(r"(<!-- generators -->\n).*?(\n<!-- /generators -->)", re.DOTALL)
 
 
 def updated(text: str) -> str:
-    """The README with the table between its two marks replaced."""
+    """The page with a new table between its two marks."""
     return BLOCK.sub(lambda found: found[1] + generators_table() + found[2], text)
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(updated(readme.read_text()))
+    PAGE.write_text(updated(PAGE.read_text()))
