@@ -236,6 +236,7 @@ def test_a_bug_in_one_cell_does_not_end_the_sweep(command, monkeypatch):
     assert code == 1 and "1 done, 0 skipped, 1 failed" in said.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_one_cell_for_each_picture_of_a_folder(command):
     names = ["[x], {y}=1 (2).png", "it's $x.png", "grüße 猫.png", "101085.png", "a\\b.png"]
     Path("my pictures").mkdir()

@@ -7,6 +7,7 @@ from needs import CONFIGS, host_of, images_for, needed, options, write_files
 from omegaconf import OmegaConf
 from PIL import Image
 
+from dip_lab.build import load_images
 from dip_lab.catalogue import GROUPS
 from dip_lab.compose import cell_at, compose
 from dip_lab.experiment import run
@@ -39,13 +40,19 @@ def cases() -> list[list[str]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    write_files(folder)
+    return folder
+
+
 @pytest.mark.parametrize("overrides", cases(), ids=" ".join)
-def test_every_option_runs(overrides, tmp_path, monkeypatch):
+def test_every_option_runs(overrides, files, monkeypatch):
     monkeypatch.setenv("DIP_LAB_TARGETS", "deepinv")
     if "task=deepinv" in overrides:
         pytest.importorskip("deepinv")
-    write_files(tmp_path)
-    more = needed(overrides, tmp_path)
+    more = needed(overrides, files)
     narrow = [] if overrides[0].startswith("net=") else ["net.width=4"]
     cfg = compose([*SHORT, *narrow, *overrides, *more])
     loads = any(text.startswith("data=") for text in [*overrides, *more])
@@ -67,11 +74,8 @@ SIZES = {"sample": (24, 24), "phantom": (24, 24), "array": (17, 20), "file": (12
 
 
 @pytest.mark.parametrize("data", options("data"))
-def test_a_source_loads_what_it_names(data, tmp_path):
-    from dip_lab.build import load_images
-
-    write_files(tmp_path)
-    cfg = compose([*SHORT, f"data={data}", *needed([f"data={data}"], tmp_path)])
+def test_a_source_loads_what_it_names(data, files):
+    cfg = compose([*SHORT, f"data={data}", *needed([f"data={data}"], files)])
     OmegaConf.to_container(cfg.data, resolve=True, throw_on_missing=True)
     images = load_images(cfg.data)
     assert images.pixels.shape[-2:] == SIZES.get(data, (18, 24))

@@ -21,6 +21,7 @@ def test_is_committed_with_its_pictures(notebook):
 
 
 # What jupyter_client and the kernel's event loop warn about themselves.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::UserWarning")
 def test_runs(notebook, monkeypatch):
     from nbclient import NotebookClient

@@ -47,6 +47,7 @@ def test_without_a_target_the_held_out_values_are_predicted(command):
     assert the_study().best_value == max(result["psnr_held_out"] for result in results())
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_does_not_end_the_search(command):
     code, said = command(*SEARCH[:-2], "task.sigma=choice(25,-1)", "hydra.sweeper.n_jobs=1",
                          "hydra.sweeper.sampler.seed=1", "hydra.sweeper.n_trials=5")
@@ -54,6 +55,7 @@ def test_a_trial_that_fails_does_not_end_the_search(command):
     assert code == 1 and states == {"COMPLETE", "FAIL"}, said
 
 
+@pytest.mark.slow
 def test_another_search_has_another_study(command):
     command(*SEARCH, "hydra.sweeper.n_trials=1")
     command(*SEARCH, "hydra.sweeper.n_trials=1", "seed=1")

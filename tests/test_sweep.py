@@ -71,6 +71,7 @@ def test_a_single_run_tries_a_failed_cell_again_and_forgets_the_error(command, m
     assert result["status"] == "done" and result["error"] is None
 
 
+@pytest.mark.slow
 def test_one_raises_one_runs_out_of_memory_one_is_hostile_one_diverges_and_the_rest_are_done(command, monkeypatch):
     run = experiment.run
 

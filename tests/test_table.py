@@ -55,6 +55,7 @@ def test_an_interrupted_table_resumes_and_is_right_at_every_moment(command, tabl
     assert written.strip() in again and Path("outputs/paper_sr_x4_set5/table.tex").exists()
 
 
+@pytest.mark.slow
 def test_the_plan_counts_what_is_left_and_measures_the_step(command, table, set5):
     assert command("-m", *CELLS, "data.name=baby")[0] == 0
     plan = table("paper/sr_x4_set5", "--plan", *CELLS[1:])

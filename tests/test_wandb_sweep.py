@@ -53,6 +53,7 @@ def test_any_sampled_values_make_a_config(search):
         assert cfg.logger.mode == "online" and cfg.rerun
 
 
+@pytest.mark.slow
 def test_a_fit_under_an_agent_is_the_agents_run(search, tmp_path):
     values = {key: sampled(spec, random.Random(1)) for key, spec in search["parameters"].items()}
     values["iterations"], values["seed"] = 4, 3  # as a search over a key of the config's first level

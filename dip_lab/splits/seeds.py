@@ -42,7 +42,7 @@ class Seeds:
 
     def pieces(self, piece: Piece) -> Iterator[Piece]:
         """The first piece is the run's own, and the one that the trackers see."""
-        yield piece
+        yield Piece(piece.problem, piece.cell, piece.mode, piece.tracked)  # not a part that would be stored as it is
         for seed in range(piece.cell.seed + 1, piece.cell.seed + self.count):
             yield Member(piece.problem, piece.cell.inside(f"seed{seed}", seed), piece.mode, False)
 

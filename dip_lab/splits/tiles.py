@@ -1,7 +1,6 @@
 """A large picture as overlapping tiles, fitted by one network each or by one network for all."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from dip_lab.checks import integer
 from dip_lab.problem import Problem
@@ -41,7 +40,7 @@ class SharedTiles(Tiles):
             yield from super().pieces(piece)
         else:
             tiles = [(window.rows, window.columns) for window in self.windows(piece.problem)]
-            yield replace(piece, problem=piece.problem.stacked(tiles), mode=TILES)
+            yield Piece(piece.problem.stacked(tiles), piece.cell, TILES, piece.tracked)
 
     def join(self, piece: Piece, members: Sequence[Restoration]) -> Restoration:
         if len(piece.problem.observation) > 1:

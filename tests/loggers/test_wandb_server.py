@@ -162,6 +162,7 @@ def test_a_terminal_is_never_asked_for_a_login(tmp_path):
     assert "there is no API key" in said and "(1)" not in said, said
 
 
+@pytest.mark.slow
 def test_a_fit_under_a_server_that_hangs_has_the_numbers_of_one_without_a_tracker(command, monkeypatch):
     monkeypatch.setattr(wandb_run, "stays_offline", False)
     monkeypatch.setattr(wandb_run, "has_warned", False)
@@ -182,6 +183,7 @@ def test_a_fit_under_a_server_that_hangs_has_the_numbers_of_one_without_a_tracke
         assert tracked["status"] == "done" and tracked["psnr"] == alone["psnr"]
 
 
+@pytest.mark.slow
 def test_a_server_that_falls_silent_during_a_run_is_left_after_a_moment_and_gets_the_rest_later(tmp_path):
     with serving(200) as server:
         variables = environment(tmp_path, server.url)
