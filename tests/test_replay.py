@@ -1,18 +1,17 @@
 """scripts/replay.py: every rule over recorded pictures."""
 
 import csv
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from shared import DATA, shared
 
 from dip_lab.png import encode_png
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("DIP_LAB_DATA", ROOT.parent / "shared" / "data"))
 SCRIPT = ROOT / "scripts" / "replay.py"
 
 
@@ -85,7 +84,7 @@ def test_what_cannot_be_replayed_is_refused(arguments, message, frames, replay):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (DATA / "paper/trajectory_f16").is_dir(), reason="needs the published frames, DIP_LAB_DATA")
+@shared("paper/trajectory_f16", "denoise9")
 def test_the_published_f16_run(replay, tmp_path, capsys):
     # The published noisy picture is not the one that these frames were fitted to: their error is not correlated with
     # its noise. So only rules that look at the outputs alone can be replayed.

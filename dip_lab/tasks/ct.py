@@ -147,7 +147,7 @@ def radon_matrix(height: int, width: int, detectors: int, views: int, arc: float
 
 
 class SparseMatrix(nn.Module):
-    """rows (..., n) -> (..., m) for a matrix M (m, n): M x for each row x, or M^T x.
+    """rows (..., n) -> (..., m) for a matrix M (m, n): M x for each row x.
 
     M is kept in both directions, so that the gradient is as fast as the product and exactly its adjoint. The order of
     the sums is fixed. Computed in float32 at least, under autocast too.
@@ -160,13 +160,11 @@ class SparseMatrix(nn.Module):
             for part in ("indptr", "indices", "data"):
                 self.register_buffer(f"{name}_{part}", torch.from_numpy(getattr(each, part)), persistent=False)
 
-    def forward(self, rows: Tensor, transposed: bool = False) -> Tensor:
+    def forward(self, rows: Tensor) -> Tensor:
         """The product, of a dtype of at least float32."""
         rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
         forth = self.m_indptr, self.m_indices, self.m_data.to(rows.dtype)
         back = self.mt_indptr, self.mt_indices, self.mt_data.to(rows.dtype)
-        if transposed:
-            forth, back = back, forth
         with torch.autocast(rows.device.type, enabled=False):
             columns = _Product.apply(rows.flatten(0, -2).T, *forth, *back)
         return columns.T.unflatten(0, rows.shape[:-1])

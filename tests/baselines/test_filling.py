@@ -1,8 +1,7 @@
-import os
-from pathlib import Path
 
 import pytest
 import torch
+from shared import DATA, shared
 
 from dip_lab.data.images import read_picture
 from dip_lab.problem import Problem
@@ -11,7 +10,6 @@ from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.misfits import MeanSquared
 from dip_lab.tasks.views import View
 
-DATA = Path(os.environ.get("DIP_LAB_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 # The authors' file and the PSNR of their own Voronoi picture, https://dmitryulyanov.github.io/deep_image_prior
 PUBLISHED = {
     "barbara": ("barbara", 24.59), "boat": ("boat", 27.97), "house": ("house", 30.06), "lena": ("Lena512", 31.04),
@@ -71,7 +69,7 @@ def test_a_channel_of_which_nothing_is_known(name, baseline_of):
         baseline_of(name)(masked(torch.rand(1, 3, 16, 16) * known, known))
 
 
-@pytest.mark.skipif(not (DATA / "paper" / "inpaint50").is_dir(), reason="needs the authors' pictures")
+@shared("inpaint11", "paper/inpaint50")
 def test_voronoi_is_the_published_figure(baseline_of):
     """Section 4.3 of Deep Image Prior, on the authors' masked pictures: what is not black is known."""
     voronoi, psnrs = baseline_of("voronoi"), []

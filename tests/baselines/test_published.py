@@ -1,15 +1,13 @@
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from shared import DATA, shared
 
 from dip_lab.build import build_problem
 from dip_lab.compose import cells_of, compose
 from dip_lab.instantiate import instantiate
 from dip_lab.png import encode_png
-
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @pytest.fixture
@@ -46,10 +44,10 @@ def test_files_that_are_refused(published, face, problem_of, tmp_path):
         published("absent.png")(problem)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared pictures")
+@shared("paper")
 @pytest.mark.parametrize("experiment, mean", [("denoise25", 31.29), ("inpaint50", 33.44)])
 def test_the_authors_own_pictures_have_their_published_figures(experiment, mean, monkeypatch):
-    monkeypatch.setenv("DIP_LAB_DATA", str(SHARED))
+    monkeypatch.setenv("DIP_LAB_DATA", str(DATA))
     cells = cells_of([f"experiment=paper/{experiment}", "baseline=published"])
     published = next(line.published for line in cells[0].table.rows if line.name == "DIP, authors' PNG")
     figures = []

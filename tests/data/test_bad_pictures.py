@@ -1,20 +1,19 @@
 """The hostile and awkward pictures of the shared data folder: each is loaded in the right shape or refused."""
 
 import logging
-import os
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image, ImageFile
+from shared import DATA, shared
 
 from dip_lab.data.folder import Folder
 from dip_lab.data.images import read_picture
 from dip_lab.data.listing import pictures_in
 
-DATA = Path(os.environ.get("DIP_LAB_DATA", Path(__file__).parents[3] / "shared" / "data"))
 BAD = DATA / "bad"
-pytestmark = pytest.mark.skipif(not BAD.is_dir(), reason=f"no {BAD}; set DIP_LAB_DATA")
+pytestmark = shared("bad")  # test_images.py makes pictures of these kinds itself
 
 GREY, RGB = (1, 1, 256, 256), (1, 3, 256, 256)
 LOADS = {

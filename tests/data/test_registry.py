@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
+from shared import DATA, shared
 
 from dip_lab.build import build_problem
 from dip_lab.compose import cell_at, compose
@@ -26,7 +27,6 @@ from dip_lab.data.collection import Collection
 from dip_lab.data.registry import PublicFile, digest, located, pictures_of
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = ROOT.parent / "shared" / "data"
 SETS = {path.stem: path for path in sorted((ROOT / "configs" / "data").glob("*.yaml"))
         if "data.collection.Collection" in path.read_text()}
 HOUSE, LENA, F16 = "denoise9/House.png", "denoise9/Lena.png", "denoise9/F16.png"
@@ -416,10 +416,10 @@ def test_every_row_of_the_registry_is_well_formed():
         assert Path(entry.url).suffix == Path(entry.file).suffix
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared pictures")
+@shared("denoise9", "Set12")
 def test_the_registered_digests_are_those_of_the_shared_files():
     wrong = [file for file, entry in registry.registry().items()
-             if not file.endswith(".bmp") and sha256((SHARED / file).read_bytes()) != entry.sha256]
+             if not file.endswith(".bmp") and sha256((DATA / file).read_bytes()) != entry.sha256]
     assert wrong == []
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from shared import DATA, shared
 
 from dip_lab.data.grouping import group_of, groups_in
 from dip_lab.data.pairs import Pairs
 from dip_lab.data.sources import Sources
 
 ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared" / "data" / "fusion"
 
 
 @pytest.fixture
@@ -97,11 +97,11 @@ def test_grouping_needs_no_torch():
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared pictures")
+@shared("fusion")
 @pytest.mark.parametrize("kind, count", [("multifocus_lytro", 10), ("multifocus_lytro_triple", 1), ("ir_vis_tno", 8),
                                          ("ir_vis_roadscene", 6), ("medical_harvard", 6), ("multi_exposure", 1)])
 def test_groups_of_the_shared_pictures(kind, count):
-    groups = groups_in(SHARED / kind, "_-")
+    groups = groups_in(DATA / "fusion" / kind, "_-")
     assert len(groups) == count
     sizes = {len(files) for files in groups.values()}
     assert sizes == {"multifocus_lytro_triple": {3}, "medical_harvard": {2, 3}, "multi_exposure": {5}}.get(kind, {2})

@@ -1,13 +1,12 @@
 import copy
 import io
-import os
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from shared import DATA, shared
 
 from dip_lab.stopping.wmv import WMV
 
@@ -196,7 +195,6 @@ def test_wrong_arguments_name_their_key(key, value):
         made(**{key: value})
 
 
-DATA = Path(os.environ.get("DIP_LAB_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 
 
 def picture(path):
@@ -204,9 +202,7 @@ def picture(path):
     return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
 
 
-@pytest.mark.skipif(
-    not (DATA / "paper/trajectory_f16").is_dir(), reason="needs the published frames, DIP_LAB_DATA"
-)
+@shared("paper/trajectory_f16", "denoise9")
 def test_replay_of_the_published_f16_run():
     frames = sorted((DATA / "paper/trajectory_f16").glob("*.png"), key=lambda path: int(path.stem))
     assert len(frames) == 60

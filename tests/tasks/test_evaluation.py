@@ -1,7 +1,7 @@
-from pathlib import Path
 
 import pytest
 import torch
+from shared import DATA, shared
 from skimage.metrics import peak_signal_noise_ratio
 
 from dip_lab.data.images import read_picture
@@ -13,8 +13,6 @@ from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.kernels import Lanczos
 from dip_lab.tasks.masks import Bernoulli
 from dip_lab.tasks.super_resolution import Downsample, Enlarged, PillowResize
-
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 def masking(sample, missing, per_channel=False):
@@ -68,11 +66,11 @@ def test_other_borders_are_refused(border):
         LumaFrame(border)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared pictures")
+@shared("sr/Set5")
 @pytest.mark.parametrize(("name", "figure"), [("butterfly", 22.10), ("woman", 26.47)])
 def test_bicubic_baseline_is_the_known_figure(name, figure):
     (path,) = (
-        p for p in (SHARED / "sr" / "Set5").rglob("*.png") if p.stem.startswith(name) and "LR" not in str(p)
+        p for p in (DATA / "sr" / "Set5").rglob("*.png") if p.stem.startswith(name) and "LR" not in str(p)
     )
     sample = read_picture(path)
     operator = Downsample(4, Lanczos(border="replicate", lobes=2))
@@ -82,10 +80,10 @@ def test_bicubic_baseline_is_the_known_figure(name, figure):
     assert scores["psnr_y"].item() == pytest.approx(figure, abs=0.08)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared pictures")
+@shared("inpaint11")
 def test_masked_psnr_is_the_known_mean():
     scores = []
-    for path in sorted((SHARED / "inpaint11").glob("*.png")):
+    for path in sorted((DATA / "inpaint11").glob("*.png")):
         sample = read_picture(path)
         operator = masking(sample, 0.5)
         scores.append(HoleFrame().scores(operator(sample.pixels), sample.pixels, operator)["psnr"].item())

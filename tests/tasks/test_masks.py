@@ -1,16 +1,15 @@
 import logging
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from shared import DATA, shared
 
 from dip_lab.data.images import read_picture
 from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.masks import Alpha, Bernoulli, Blobs, Box, File, Text
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 BOTH = {"path": None, "polarity": "white"}
 LAWS = {
     "bernoulli": Bernoulli(**BOTH, missing=0.5, per_channel=False),
@@ -153,7 +152,7 @@ def test_values_that_are_refused(law, values, message):
         law(**(BOTH | values))
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared pictures")
+@shared("denoise9", "bad")
 @pytest.mark.parametrize(
     ("name", "low", "high"),
     [
@@ -167,19 +166,19 @@ def test_values_that_are_refused(law, values, message):
     ],
 )
 def test_shared_masks(name, low, high):
-    house = read_picture(SHARED / "denoise9" / "House.png")
-    operator = Masking(from_file(str(SHARED / "bad" / f"{name}.png")))
+    house = read_picture(DATA / "denoise9" / "House.png")
+    operator = Masking(from_file(str(DATA / "bad" / f"{name}.png")))
     operator.prepare(house, seed=0, given=False)
     assert low <= operator.known.mean() <= high
     assert operator.has_hole == (name != "mask_all_one")
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared pictures")
+@shared("denoise9", "bad")
 @pytest.mark.parametrize(
     ("name", "message"),
     [("wrong_size", "180 x 200.*256 x 256"), ("all_zero", "nothing is known"), ("in_alpha", "alpha channel")],
 )
 def test_shared_masks_that_are_refused(name, message):
-    house = read_picture(SHARED / "denoise9" / "House.png")
+    house = read_picture(DATA / "denoise9" / "House.png")
     with pytest.raises(ValueError, match=message):
-        Masking(from_file(str(SHARED / "bad" / f"mask_{name}.png"))).prepare(house, seed=0, given=False)
+        Masking(from_file(str(DATA / "bad" / f"mask_{name}.png"))).prepare(house, seed=0, given=False)

@@ -1,12 +1,11 @@
-from pathlib import Path
 
 import pytest
 import torch
+from shared import DATA, shared
 
 from dip_lab.data.images import read_picture
 from dip_lab.tasks.noise import Gaussian, Impulse, NoNoise, Poisson, SharedGaussian, Shuffled, Speckle, Uniform
 
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 GREY = torch.full((1, 3, 64, 64), 0.5)
 LAWS = {
     "gaussian": Gaussian(25, clip=True),
@@ -82,12 +81,12 @@ def test_other_values_are_refused():
             Poisson(photons, clip=True)
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared pictures")
+@shared("denoise9")
 @pytest.mark.parametrize(("sigma", "ratio"), [(25, 0.955), (50, 0.851)])
 def test_variance_left_by_the_published_clipping(sigma, ratio):
     law = Gaussian(sigma, clip=True)
     ratios = []
-    for path in sorted((SHARED / "denoise9").glob("*.png")):
+    for path in sorted((DATA / "denoise9").glob("*.png")):
         clean = read_picture(path).pixels[..., :256, :256]
         ratios.append(((law(clean, 0) - clean).square().mean() / (sigma / 255) ** 2).item())
     assert len(ratios) == 9
