@@ -2,22 +2,29 @@
 
 import contextlib
 import logging
+import platform
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.loggers import Logger
+from torch import Tensor
 
 from dip_lab.callbacks.checkpoint import Checkpoint
 from dip_lab.callbacks.guard import Guard
 from dip_lab.callbacks.interrupt import Interrupt
 from dip_lab.callbacks.stopping import Stopping
+from dip_lab.machine import peak_memory_mb
 from dip_lab.module import DeepImagePrior, Iterations
 from dip_lab.nets.weights import save_weights
-from dip_lab.results.conclude import conclude
+from dip_lab.precision import autocast_dtype
+from dip_lab.results.conclude import about, problem_scores, scored, uncertainty, versions
 from dip_lab.results.history import History
 from dip_lab.results.restoration import Restoration
+from dip_lab.results.summary import Summary
+from dip_lab.results.verdicts import verdicts
 from dip_lab.runs.identity import Cell
 
 
@@ -61,6 +68,67 @@ class Fit:
         if folder:
             save_weights(self.module.generator.net, folder)
         return restoration
+
+
+@torch.no_grad()
+def conclude(fit: Fit, device: torch.device, interrupted: str | None) -> Restoration:
+    """Take the rule's answer and score it. The peak is only reported, it does not choose anything."""
+    module, stopping, guard, history = fit.module, fit.stopping, fit.guard, fit.history
+    seconds, iterations = fit.checkpoint.fitted_seconds, fit.checkpoint.iteration
+    module.cpu()  # as Lightning does after a fit on a GPU
+    problem, rule = module.problem, stopping.rule
+    image, chosen = stopping.answer(module)
+    image = image.cpu()
+    scores = scored(problem, image)
+    curve = "psnr" if module.average.image is None else "psnr_average"
+    obeyed = fit.cell.options["stopping"]
+    rules = {obeyed: rule, **stopping.shadow}
+    psnrs = {name: problem_scores(problem, watcher.kept).get("psnr") for name, watcher in rules.items()}
+    psnrs[obeyed] = scores["scores"].get("psnr")
+    peaks = [history.peak(curve), (psnrs[obeyed], chosen or iterations)]
+    peaks += [(psnrs[name], watcher.chosen_iteration) for name, watcher in stopping.shadow.items()]
+    peak = max((p for p in peaks if p and p[0] is not None), key=lambda p: p[0], default=(None, None))
+    stop_reason = guard.reason or stopping.reason or "iterations used up"
+    if interrupted:
+        stop_reason = f"interrupted by {interrupted}"
+    pictures = {**problem.pictures(), "latent": _latent_picture(module.generator.latent.z)}
+    spread = {}
+    if (deviation := getattr(module.average, "deviation", None)) is not None:
+        pictures["uncertainty"] = deviation.cpu()
+        spread = uncertainty(pictures["uncertainty"])
+    summary = Summary(
+        **about(problem, fit.cell),
+        status="interrupted" if interrupted else "failed" if guard.diverged else "done",
+        error=stop_reason if guard.diverged else None,
+        iterations=iterations,
+        chosen_iteration=chosen or iterations,
+        stop_reason=stop_reason,
+        oracle=rule.uses_target,
+        **scores,
+        output=problem_scores(problem, rule.kept_output if chosen else None),
+        average=problem_scores(problem, rule.kept_average if chosen else None),
+        psnr_held_out=rule.psnr_held_out,
+        psnr_last=history.rows[-1][curve] if history.rows else None,
+        psnr_peak=peak[0],
+        peak_iteration=peak[1],
+        guard_events=guard.events,
+        seconds=round(seconds, 3),
+        seconds_per_iteration=round(seconds / max(iterations, 1), 5),
+        peak_memory_mb=round(peak_memory_mb(device), 1),
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type,
+        precision="float32" if autocast_dtype(module.generator.precision, device.type) is None else "bf16",
+        parameters=sum(parameter.numel() for parameter in module.generator.net.parameters()),
+        **spread,
+        versions=versions(),
+    )
+    rows = verdicts(rules, psnrs, fit.iterations, peak[0]) if chosen else []
+    return Restoration(image, summary, history, pictures, rows)
+
+
+def _latent_picture(z: Tensor) -> Tensor:
+    """The first channel of a latent, stretched to [0, 1]."""
+    z = z[:, :1].float().cpu()
+    return (z - z.min()) / (z.max() - z.min()).clamp_min(1e-12)
 
 
 @contextlib.contextmanager
