@@ -75,6 +75,7 @@ def _summary(piece: Piece, parts: Sequence[Summary], image: Tensor) -> Summary:
         iterations=max(part.iterations for part in parts),
         chosen_iteration=round(fmean(part.chosen_iteration for part in parts)),
         psnr_held_out=None, psnr_last=None, psnr_peak=None, peak_iteration=None,
+        uncertainty_mean=None, uncertainty_max=None, members=None,
         guard_events=[event for part in parts for event in part.guard_events],
         seconds=round(seconds, 3),
         seconds_per_iteration=round(seconds / max(taken, 1), 5),

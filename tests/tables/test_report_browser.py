@@ -137,9 +137,9 @@ def test_filters(page):
 
 
 def test_the_best_of_the_shown_is_bold(page):
-    assert page.locator("td.best").all_inner_texts() == ["31.00", "0.775"]
+    assert page.locator("td.best").all_inner_texts() == ["31.00", "0.7750"]
     page.locator('select[data-key="seed"]').select_option("0")
-    assert page.locator("td.best").all_inner_texts() == ["30.00", "0.750"]
+    assert page.locator("td.best").all_inner_texts() == ["30.00", "0.7500"]
 
 
 def test_the_line_between_the_pictures_by_keyboard_and_by_mouse(page):
