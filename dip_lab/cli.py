@@ -16,6 +16,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -156,6 +157,8 @@ def expand_pictures(arguments: list[str]) -> list[str]:
         return arguments
     of_data = [argument for argument in map(quote_path, arguments)
                if re.match(r"(data|experiment|data\.(?!name)\w+)=", argument)]
+    if any(override.is_sweep_override() for override in OverridesParser.create().parse_overrides(of_data)):
+        return arguments  # such as -m data=file data.path=a.png,b.png: it says itself what is swept
     source = instantiate(compose([*own_configs(arguments), *of_data]).data)
     names = source.names()
     if names is None and everything:

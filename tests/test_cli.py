@@ -210,6 +210,13 @@ def test_a_sweep_over_nets_and_tasks(command):
         assert len(Path(f"outputs/{task}/summary.csv").read_text().splitlines()) == 3
 
 
+def test_a_sweep_over_files(command):
+    for name in ("a", "b"):
+        save_picture(Path(f"{name}.png"), shade=40 if name == "a" else 0)
+    code, said = command("-m", *TINY, "data=file", "data.path=a.png,b.png")
+    assert code == 0 and "2 done" in said and {result["picture"] for result in results()} == {"a", "b"}
+
+
 def test_a_failing_cell_does_not_end_the_sweep(command):
     code, said = command("-m", *TINY, "task=super_resolution", "task.factor=3,2")
     assert code == 1 and "1 done, 0 skipped, 1 failed" in said.splitlines()[-1]
