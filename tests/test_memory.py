@@ -1,3 +1,6 @@
+import os
+import sys
+
 import pytest
 import torch
 
@@ -63,10 +66,24 @@ def test_an_operator_without_windows_gets_no_tile_as_remedy(task, monkeypatch):
 
 
 def test_no_limit_known_is_no_refusal(monkeypatch):
-    monkeypatch.setattr(memory, "bytes_free", lambda device: None)
     problem = build_problem(compose([]).task, Images("x", torch.rand(1, 3, 264, 264)), 0)
-    memory.check_memory(generator_of_size(264), problem, CPU)
+    generator = generator_of_size(264)
+    monkeypatch.setattr(memory, "bytes_free", lambda device: 2**20)
+    with pytest.raises(ValueError, match="0.0 are free"):
+        memory.check_memory(generator, problem, CPU)
+    monkeypatch.setattr(memory, "bytes_free", lambda device: None)
+    assert memory.check_memory(generator, problem, CPU) is None
 
 
-def test_some_memory_is_free():
-    assert memory.bytes_free(CPU) is None or memory.bytes_free(CPU) > 2**20
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_what_is_free_is_a_part_of_the_machine_s_memory():
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 2**20 < memory.bytes_free(CPU) <= whole
+
+
+def test_a_limit_that_cannot_be_read_does_not_count(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "_available", lambda path: 3 * 2**30)
+    monkeypatch.setattr(memory, "_of_container", lambda path: int("max"))
+    assert memory.bytes_free(CPU) == 3 * 2**30
+    monkeypatch.setattr(memory, "_of_container", lambda path: 2**30)
+    assert memory.bytes_free(CPU) == 2**30
