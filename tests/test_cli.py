@@ -200,6 +200,7 @@ def test_a_sweep_has_a_folder_and_a_row_for_each_cell(command):
     assert len(Path("outputs/denoise/summary.md").read_text().splitlines()) == 4
 
 
+@pytest.mark.slow
 def test_a_sweep_over_nets_and_tasks(command):
     tiny = [a for a in TINY if not a.startswith("net")]
     code, said = command(*tiny, "-m", "net=resnet,segnet", "task=denoise,inpaint")
@@ -306,6 +307,7 @@ def test_help_and_config_are_quick(arguments, tmp_path):
     assert spent < 1, "seconds of processor time: what a quiet machine makes a person wait"
 
 
+@pytest.mark.slow
 def test_an_experiment_with_its_own_sweep_ends_with_a_table_and_one_figure(command):
     arguments = ("experiment=ablation/architectures", "net=skip_narrow,siren", "data.size=16", "iterations=3",
                  "log_every=1", "logger=none")

@@ -28,6 +28,7 @@ def width_of(path):
         return image.width
 
 
+@pytest.mark.slow
 def test_noise_impedance_has_a_curve_for_each_observation(command, figures):
     assert command("experiment=paper/noise_impedance", *TINY)[0] == 0
     group = Path("outputs/paper_noise_impedance")

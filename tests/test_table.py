@@ -39,6 +39,7 @@ def line_of(text, start):
     return [field.strip() for field in next(x for x in text.splitlines() if x.startswith(f"| {start}")).split("|")[2:]]
 
 
+@pytest.mark.slow
 def test_an_interrupted_table_resumes_and_is_right_at_every_moment(command, table, set5):
     arguments = ["paper/sr_x4_set5", *CELLS[1:]]
     assert line_of(table(*arguments), "DIP, last output, ours") == ["missing"] * 5 + ["0 of 5", "0 of 5", ""]

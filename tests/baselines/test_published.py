@@ -44,6 +44,7 @@ def test_files_that_are_refused(published, face, problem_of, tmp_path):
         published("absent.png")(problem)
 
 
+@pytest.mark.slow
 @shared("paper")
 @pytest.mark.parametrize("experiment, mean", [("denoise25", 31.29), ("inpaint50", 33.44)])
 def test_the_authors_own_pictures_have_their_published_figures(experiment, mean, monkeypatch):
