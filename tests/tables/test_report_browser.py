@@ -175,7 +175,7 @@ def test_at_first_the_whole_picture_is_seen_and_zoom_moves_all_together(page):
     left = stage.locator("img").first.bounding_box()["x"]
     page.keyboard.press("ArrowRight")
     assert stage.locator("img").first.bounding_box()["x"] < left and len(set(transforms(page))) == 1
-    page.wait_for_function("document.querySelectorAll('.side img[data-full=shown]').length >= 2")  # from the disk
+    until(page, "document.querySelectorAll('.side img[data-full=shown]').length >= 2")  # from the disk
     assert stage.locator("img").first.evaluate("image => image.naturalWidth") == 600
     box = stage.bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + 20)  # away from the line: the picture is dragged
