@@ -41,29 +41,13 @@ from dip_lab.video.volume import over_time
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Makes a fit for each piece of a problem."""
-
-    cfg: DictConfig
-    callbacks: Sequence[pl.Callback] = ()
-
-    def fit(self, piece: Piece) -> Fit:
-        """Build and check everything of one fit.
-
-        Raises:
-            ValueError: something cannot work with this problem.
-        """
-        return build_fit(self.cfg, piece, self.callbacks)
-
-
-@dataclass(frozen=True)
 class Plan:
     """What one cell does.
 
     Attributes:
         whole: the problem as a single piece.
         splits: how it is split, the outermost first.
-        recipe: what fits a piece.
+        fit: builds and checks the fit of a piece; raises a ValueError if it cannot work.
         baseline: a method without a network, used instead of all fits; None: a network is fitted.
         tracker: the loggers, not open yet.
         fps: frames per second of a clip's films.
@@ -71,7 +55,7 @@ class Plan:
 
     whole: Piece
     splits: Sequence[Split]
-    recipe: Recipe
+    fit: Callable[[Piece], Fit]
     baseline: Callable[[Problem], Tensor] | None
     tracker: Tracker
     fps: float
@@ -97,7 +81,8 @@ def build(cfg: DictConfig, cell: Cell, images: Images | None = None, callbacks: 
     baseline = instantiate(cfg.baseline) if cfg.baseline else None
     logger = partial(instantiate, cfg.logger) if cfg.logger else None
     tracker = Tracker(logger, partial(OmegaConf.to_container, cfg, resolve=True))
-    return Plan(Piece(problem, cell, mode), splits, Recipe(cfg, callbacks), baseline, tracker, mode.fps)
+    fit = partial(build_fit, cfg, callbacks=callbacks)
+    return Plan(Piece(problem, cell, mode), splits, fit, baseline, tracker, mode.fps)
 
 
 def check(cfg: DictConfig) -> None:
@@ -147,7 +132,7 @@ def build_fit(cfg: DictConfig, piece: Piece, callbacks: Sequence[pl.Callback]) -
     history = History(COLUMNS, folder / "history.csv" if folder else None)
     history.resume(start)
     progress.history, progress.iterations = history, cfg.iterations
-    curves = Curves(history, cfg.log_every, stopping, partial(getattr, checkpoint, "fitted_seconds"))
+    curves = Curves(history, cfg.log_every, stopping, lambda: checkpoint.fitted_seconds)
     snapshots = [Snapshots(folder / "snapshots", cfg.log_every_image)] if folder else []
     # The order matters: the rule looks first, so that the guard's snapshot holds what it saw.
     watchers = [stopping, guard, curves, *snapshots, checkpoint, interrupt, progress, *callbacks]

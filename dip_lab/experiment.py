@@ -48,7 +48,7 @@ def run(cfg: DictConfig, cell: Cell, images: Images | None = None,
 def restored(plan: Plan, piece: Piece, splits: Sequence[Split]) -> Restoration:
     """The restoration of a piece: fitted, or joined from those of the pieces that it is split into."""
     if not splits:
-        fit = plan.recipe.fit(piece)  # what cannot work is refused before a tracker opens
+        fit = plan.fit(piece)  # what cannot work is refused before a tracker opens
         loggers = plan.tracker.open()
         return fit.run(loggers if piece.tracked else ())
     split, *inner = splits

@@ -90,6 +90,7 @@ _TABLE = (
 )
 SCORES: Mapping[str, Score] = {score.key: score for score in _TABLE}
 
+
 def score_of(key: str, own: Iterable[Score] = ()) -> Score:
     """The entry of a key: that of the table, else one of `own`, else a plain number of four decimals."""
     return SCORES.get(key) or next((score for score in own if score.key == key), None) or Score(key, key)

@@ -32,7 +32,7 @@ class Stopping(pl.Callback):
         self.kept_weights: list[Tensor] | None = None
 
     def setup_rules(self, problem: Problem, seed: int, generator: Generator) -> None:
-        """Tell all rules what is restored.
+        """Tell all rules what is restored. Lightning has a hook called `setup`, hence the longer name.
 
         Raises:
             ValueError: a rule does not work with this problem or generator.

@@ -14,6 +14,7 @@ from dip_lab.frames import ALL, frames_buffer
 class Window:
     """A part of an image (N, C, H, W)."""
 
+    # A slice is not hashable, so a dataclass does not take it as a plain default.
     frames: slice = field(default_factory=lambda: ALL)
     rows: slice = field(default_factory=lambda: ALL)
     columns: slice = field(default_factory=lambda: ALL)
