@@ -1,6 +1,6 @@
 """The one table of scores: what each number of a result is called, its unit and decimals, and which way is better.
 
-The terminal, result.json, the tables, the report, Weights & Biases and LaTeX all read it. No torch.
+The terminal, result.json, the tables (LaTeX included) and the report read it. No torch.
 """
 
 from collections.abc import Iterable, Mapping

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from needs import CONFIGS, needed, options
 from omegaconf import OmegaConf
 
 from dip_lab.build import build_problem
@@ -16,16 +17,8 @@ from dip_lab.frames import ALL
 from dip_lab.tasks.chain import Chain
 from dip_lab.tasks.operators import Local, Operator, unit_of, windowed
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-# What the user has to give: a module, deepinv's physics, or the guide's file, which the problem itself does not read.
-NEEDS = {
-    "custom": ["task.operator.module={_target_:torch.nn.AvgPool2d,kernel_size:2}"],
-    "deepinv": ["task.operator.physics={_target_:deepinv.physics.Blur,padding:replicate,"
-                "filter:{_target_:deepinv.physics.blur.gaussian_blur,sigma:1.0}}"],
-    "guided": ["task.guide=flash.png"],
-}
-SOURCES = {"fusion": 2}  # pictures of one scene; all others take one
-TASKS = {path.stem: [f"task={path.stem}", *NEEDS.get(path.stem, [])] for path in CONFIGS.glob("task/*.yaml")}
+NOWHERE = Path("nowhere")  # the guide's file is named and not read
+TASKS = {task: [f"task={task}", *needed([f"task={task}"], NOWHERE)] for task in options("task")}
 LINKS = {f"a chain of {path.stem}": ["task=chain", f"task/operators={path.stem}"]
          for path in CONFIGS.glob("task/operators/*.yaml")}
 CASES = {case: TASKS.get(case) or LINKS[case] for case in (*sorted(TASKS), *sorted(LINKS))}
@@ -51,7 +44,8 @@ def problem_of(monkeypatch):
     def make(case, shape):
         if case == "deepinv":
             pytest.importorskip("deepinv")
-        pixels = torch.rand(SOURCES.get(case, 1), *shape, generator=torch.Generator().manual_seed(1))
+        sources = 2 if pydoc.locate(task_of(case).operator._target_).broadcasts else 1
+        pixels = torch.rand(sources, *shape, generator=torch.Generator().manual_seed(1))
         try:
             return build_problem(task_of(case), Images("sample", pixels), seed=0)
         except ValueError as error:
