@@ -23,7 +23,7 @@ def needed(size, *overrides):
 
 
 def test_it_grows_with_the_pixels_and_not_with_the_iterations():
-    assert 3.5 < needed(512) / needed(256) < 4.5
+    assert 3.2 < needed(512) / needed(256) < 4.5  # less than 4: larger maps are computed in a leaner way
     assert needed(256, "precision=bf16") < 0.8 * needed(256)
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from dip_lab.checks import number
-from dip_lab.latents.latent import Latent, Pictured
+from dip_lab.latents.latent import Latent, Pictured, draw_
 
 
 class Learned(Latent):
@@ -29,7 +29,7 @@ class Learned(Latent):
         self.depth = self.start.depth
 
     def prepare(self, height: int, width: int, seed: int) -> None:
-        self._seed, self._noise = seed, None
+        self._seed, self._jittered = seed, None
         self.start.prepare(height, width, seed)
         self.z = nn.Parameter(self.start.z)
         self.start.z = None
@@ -39,5 +39,7 @@ class Learned(Latent):
         if iteration is None or self.jitter == 0:
             return self.z
         with torch.no_grad():
-            noise = self._draw(iteration)
-        return torch.add(self.z, noise, alpha=self.jitter)
+            if self._jittered is None or self._jittered.device != self.z.device:
+                self._jittered = torch.empty_like(self.z)
+            noise = draw_(self._jittered, self._seed, iteration).mul_(self.jitter)
+        return self.z + noise

@@ -4,7 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, Conv, to_image
+from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, to_image
+from dip_lab.nets.convolution import Conv
 
 
 class ConvDecoder(nn.Module):
@@ -49,7 +50,7 @@ class ConvDecoder(nn.Module):
             nn.Sequential(Conv(inputs, width, 3, padding), ACTIVATIONS[activation](), NORMS[norm](width))
             for inputs in [in_channels] + [width] * (layers - 1)
         )
-        self.head = nn.Conv2d(width, out_channels, 1)
+        self.head = Conv(width, out_channels, 1)
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, in_channels, h, w) to (N, out_channels, upscale h, upscale w)."""

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import Conv, listed, norm_act, per_scale, to_image
+from dip_lab.nets.blocks import listed, norm_act, per_scale, to_image
+from dip_lab.nets.convolution import Conv
 from dip_lab.nets.transformer import ENLARGEMENTS, Block, enlarge
 
 
@@ -90,7 +91,7 @@ class Attention(nn.Module):
         self.heads = heads
         self.kv_side = kv_side
         self.query, self.key, self.value = (projection(width) for _ in range(3))
-        self.mix = nn.Conv2d(width, width, 1)
+        self.mix = Conv(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         reduced = self.reduced(x)
@@ -113,5 +114,5 @@ def projection(width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(width, width, 3, padding=1, groups=width, bias=False),
         nn.BatchNorm2d(width),
-        nn.Conv2d(width, width, 1, bias=False),
+        Conv(width, width, 1, bias=False),
     )

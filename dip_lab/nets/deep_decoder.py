@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
 from dip_lab.nets.blocks import ACTIVATIONS, NORMS, UPSAMPLINGS, to_image
+from dip_lab.nets.convolution import Conv
 
 
 class DeepDecoder(nn.Module):
@@ -36,13 +37,13 @@ class DeepDecoder(nn.Module):
 
         def layer(inputs: int, enlarge: bool) -> list[nn.Module]:
             up = [nn.Upsample(scale_factor=2, mode=upsample)] if enlarge else []
-            conv = nn.Conv2d(inputs, width, 1, bias=False)
+            conv = Conv(inputs, width, 1, bias=False)
             return [conv, *up, ACTIVATIONS[activation](), NORMS[norm](width)]
 
         self.layers = nn.Sequential(
             *layer(in_channels, True), *(part for i in range(1, layers) for part in layer(width, i < layers - 1))
         )
-        self.head = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.head = Conv(width, out_channels, 1, bias=False)
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, in_channels, h, w) to (N, out_channels, upscale h, upscale w)."""

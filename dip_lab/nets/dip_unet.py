@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, Conv, listed, norm_act, to_image
+from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, listed, norm_act, to_image
+from dip_lab.nets.convolution import Conv
 
 DOWNSAMPLINGS: Mapping[str, Callable[[], nn.Module]] = {"max": lambda: nn.MaxPool2d(2), "avg": lambda: nn.AvgPool2d(2)}
 
@@ -56,7 +57,7 @@ class DIPUNet(nn.Module):
         self.decoder = nn.ModuleList(double(a + b, a) for a, b in zip(widths[:-1], widths[1:], strict=True))
         self.down = DOWNSAMPLINGS[one_of("net.downsample", downsample, DOWNSAMPLINGS)]()
         self.up = nn.Upsample(scale_factor=2, mode=upsample)
-        self.head = nn.Conv2d(widths[0], out_channels, 1)
+        self.head = Conv(widths[0], out_channels, 1)
 
     def forward(self, z: Tensor) -> Tensor:
         first, *deeper = self.encoder

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dip_lab.checks import integer, number, one_of
 from dip_lab.nets.blocks import ACTIVATIONS, to_image
+from dip_lab.nets.convolution import Conv
 from dip_lab.nets.coordinates import FirstLayer
 
 
@@ -49,9 +50,9 @@ class MLP(nn.Module):
         self.features.register_buffer("weight", weight)
         inputs = [2 * frequencies] + [width] * (integer("net.layers", layers, 1) - 1)
         self.hidden = nn.Sequential(
-            *(part for i in inputs for part in (nn.Conv2d(i, width, 1), ACTIVATIONS[activation]()))
+            *(part for i in inputs for part in (Conv(i, width, 1), ACTIVATIONS[activation]()))
         )
-        self.head = nn.Conv2d(width, out_channels, 1)
+        self.head = Conv(width, out_channels, 1)
 
     def forward(self, z: Tensor) -> Tensor:
         """Coordinates (N, in_channels, H, W) in [0, 1]."""

@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, PADDINGS, Conv, norm_act, to_image
+from dip_lab.nets.blocks import ACTIVATIONS, PADDINGS, norm_act, to_image
+from dip_lab.nets.convolution import Conv
 
 
 class ResNet(nn.Module):

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from dip_lab.checks import integer, one_of
 from dip_lab.nets.blocks import (
     PADDINGS,
-    Conv,
     listed,
     max_unpool,
     norm_act,
     to_image,
 )
+from dip_lab.nets.convolution import Conv
 
 POOLINGS = ("max_indices", "stride")
 
@@ -60,7 +60,7 @@ class SegNet(nn.Module):
         strided = widths if pooling == "stride" else []
         self.halve = nn.ModuleList(stage([width, width], padding, stride=2) for width in strided)
         self.upsample = nn.Upsample(scale_factor=2, mode="bilinear")
-        self.head = nn.Conv2d(widths[0], out_channels, 1)
+        self.head = Conv(widths[0], out_channels, 1)
 
     def forward(self, z: Tensor) -> Tensor:
         x = z

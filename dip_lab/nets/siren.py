@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dip_lab.checks import integer, number
 from dip_lab.nets.blocks import to_image
+from dip_lab.nets.convolution import Conv
 from dip_lab.nets.coordinates import FirstLayer, uniform_
 
 
@@ -35,8 +36,8 @@ class Siren(nn.Module):
         self.first_omega = number("net.first_omega", first_omega, 0, above=True)
         self.omega = number("net.omega", omega, 0, above=True)
         self.first = FirstLayer(in_channels, width)
-        self.hidden = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in range(integer("net.layers", layers, 0)))
-        self.head = nn.Conv2d(width, out_channels, 1)
+        self.hidden = nn.ModuleList(Conv(width, width, 1) for _ in range(integer("net.layers", layers, 0)))
+        self.head = Conv(width, out_channels, 1)
         uniform_(self.first, 1 / in_channels)
         for layer in (*self.hidden, self.head):
             uniform_(layer, math.sqrt(6 / width) / self.omega)

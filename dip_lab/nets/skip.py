@@ -9,9 +9,7 @@ from dip_lab.nets.blocks import (
     ACTIVATIONS,
     PADDINGS,
     UPSAMPLINGS,
-    Conv,
     Lanczos,
-    Merge,
     kernel_size,
     listed,
     norm_act,
@@ -19,6 +17,8 @@ from dip_lab.nets.blocks import (
     per_scale,
     to_image,
 )
+from dip_lab.nets.convolution import Conv
+from dip_lab.nets.merge import Merge
 
 # What halves the map after the first convolution of a scale; "stride" leaves it to the convolution itself.
 DOWNSAMPLINGS: Mapping[str, Callable[[], nn.Module] | None] = {
@@ -105,7 +105,7 @@ class Skip(nn.Module):
             )
             for i in range(scales)
         )
-        self.head = nn.Conv2d(widths[0], out_channels, 1)
+        self.head = Conv(widths[0], out_channels, 1)
 
     def forward(self, z: Tensor) -> Tensor:
         x, branches = z, []
@@ -147,5 +147,5 @@ class Scale(nn.Module):
         if skip:
             self.branch = nn.Sequential(Conv(in_channels, skip, k_skip, padding), *norm_act(skip, activation))
         self.merge = Merge(skip, deeper, width, k_up, upsample, padding)
-        mix = [nn.Conv2d(width, width, 1), *norm_act(width, activation)] if mix_1x1 else []
+        mix = [Conv(width, width, 1), *norm_act(width, activation)] if mix_1x1 else []
         self.up = nn.Sequential(*norm_act(width, activation), *mix)

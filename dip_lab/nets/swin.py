@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, Conv, listed, to_image
+from dip_lab.nets.blocks import ACTIVATIONS, listed, to_image
+from dip_lab.nets.convolution import Conv
 from dip_lab.nets.transformer import ENLARGEMENTS, Block, enlarge
 
 
@@ -94,8 +95,8 @@ class WindowAttention(nn.Module):
         self.heads = heads
         self.window = window
         self.shift = window // 2 if shifted else 0
-        self.qkv = nn.Conv2d(width, 3 * width, 1, bias=False)  # the norm before it has one
-        self.mix = nn.Conv2d(width, width, 1)
+        self.qkv = Conv(width, 3 * width, 1, bias=False)  # the norm before it has one
+        self.mix = Conv(width, width, 1)
         self.table = nn.Parameter(nn.init.trunc_normal_(torch.empty(heads, 2 * window - 1, 2 * window - 1), std=0.02))
 
     def forward(self, x: Tensor) -> Tensor:

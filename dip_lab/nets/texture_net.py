@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, Conv, listed, norm_act, to_image
+from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, listed, norm_act, to_image
+from dip_lab.nets.convolution import Conv
 
 
 class TextureNet(nn.Module):
@@ -61,7 +62,7 @@ class TextureNet(nn.Module):
         )
         self.merges = nn.ModuleList(convs(channels, channels) for channels in merged[1:])
         self.up = nn.Upsample(scale_factor=2, mode=upsample)
-        self.head = nn.Conv2d(merged[-1], out_channels, 1)
+        self.head = Conv(merged[-1], out_channels, 1)
 
     def forward(self, z: Tensor) -> Tensor:
         levels = [branch(F.avg_pool2d(z, ratio)) for branch, ratio in zip(self.branches, self.ratios, strict=True)]

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from dip_lab.nets.blocks import UPSAMPLINGS
+from dip_lab.nets.convolution import Conv
 
 ENLARGEMENTS = (*UPSAMPLINGS, "pixelshuffle")
 
@@ -15,7 +16,7 @@ class Block(nn.Module):
         self.norm1, self.norm2 = LayerNorm(width), LayerNorm(width)
         self.attention = attention
         self.mlp = nn.Sequential(
-            nn.Conv2d(width, mlp_ratio * width, 1), nn.GELU(), nn.Conv2d(mlp_ratio * width, width, 1)
+            Conv(width, mlp_ratio * width, 1), nn.GELU(), Conv(mlp_ratio * width, width, 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,5 +34,5 @@ class LayerNorm(nn.LayerNorm):
 def enlarge(in_channels: int, out_channels: int, factor: int, upsample: str) -> nn.Sequential:
     """A 1x1 convolution, then a map of `factor` times the size, by interpolation or by pixel shuffling."""
     if upsample == "pixelshuffle":
-        return nn.Sequential(nn.Conv2d(in_channels, factor**2 * out_channels, 1), nn.PixelShuffle(factor))
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.Upsample(scale_factor=factor, mode=upsample))
+        return nn.Sequential(Conv(in_channels, factor**2 * out_channels, 1), nn.PixelShuffle(factor))
+    return nn.Sequential(Conv(in_channels, out_channels, 1), nn.Upsample(scale_factor=factor, mode=upsample))

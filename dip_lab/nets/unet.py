@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dip_lab.checks import flag, integer, one_of
-from dip_lab.nets.blocks import PADDINGS, UPSAMPLINGS, Conv, to_image
+from dip_lab.nets.blocks import PADDINGS, UPSAMPLINGS, to_image
+from dip_lab.nets.convolution import Conv
 
 WIDTHS = (64, 128, 256, 512, 1024)
 NORMS: Mapping[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d}
@@ -60,7 +61,7 @@ class UNet(nn.Module):
         self.pool = nn.MaxPool2d(2)
         self.downs = nn.ModuleList(double_conv(a, b - taken, padding, norm) for a, b in levels)
         self.ups = nn.ModuleList(Up(b, a, upsample, padding) for a, b in levels)
-        self.head = nn.Conv2d(widths[0], out_channels, 1)
+        self.head = Conv(widths[0], out_channels, 1)
 
     def forward(self, z: Tensor) -> Tensor:
         levels = [self.with_input(self.start(z), z)]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dip_lab.frames import frames_buffer
 from dip_lab.generator import Generator
-from dip_lab.latents.latent import Latent
+from dip_lab.latents.latent import Latent, draw_
 from dip_lab.randomness import generator_of, seed_of
 from dip_lab.video.mode import Mode
 
@@ -89,9 +89,8 @@ class ClipGenerator(Generator):
         if iteration is None or self.latent.jitter == 0:
             return z
         if self._noise is None or self._noise.device != z.device:
-            self._noise = torch.empty_like(z, memory_format=torch.contiguous_format)
-        self._noise.normal_(generator=generator_of(self.seed, "jitter", iteration, z.device))
-        return z.add_(self._noise, alpha=self.latent.jitter)
+            self._noise = torch.empty_like(z)
+        return z.add_(draw_(self._noise, self.seed, iteration), alpha=self.latent.jitter)
 
     def _merged(self, images: Tensor) -> Tensor:
         return images

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from dip_lab.nets.blocks import Conv
+from dip_lab.nets.convolution import Conv
 
 
 def over_time(net: nn.Module) -> None:

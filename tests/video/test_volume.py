@@ -7,7 +7,7 @@ from torch import nn
 
 from dip_lab.build import build_net
 from dip_lab.compose import compose
-from dip_lab.nets.blocks import Conv
+from dip_lab.nets.convolution import Conv
 from dip_lab.video.volume import over_time
 
 
