@@ -129,6 +129,8 @@ def build_fit(cfg: DictConfig, piece: Piece, callbacks: Sequence[pl.Callback]) -
     guard.stopping = checkpoint.stopping = progress.stopping = stopping
     checkpoint.guard, checkpoint.experiment = guard, f"{cell.hash}-{cell.seed}-{problem.digest()}"
     start = checkpoint.find(folder / "checkpoints") if folder else 0
+    if checkpoint.threads and cfg.threads == "auto":  # continued bit for bit
+        torch.set_num_threads(checkpoint.threads)
     history = History(COLUMNS, folder / "history.csv" if folder else None)
     history.resume(start)
     progress.history, progress.iterations = history, cfg.iterations

@@ -32,6 +32,7 @@ from dip_lab.runs.claims import claim
 from dip_lab.runs.files import write_atomic
 from dip_lab.runs.folder import ERROR, begin, record_failure, settled, start_over
 from dip_lab.runs.identity import Cell
+from dip_lab.runs.sharing import announce
 from dip_lab.scores import SCORES, known
 from dip_lab.spelling import expand_shadow, own_configs, quote_path, quoted
 from hydra_plugins.dip_lab import local, sweeper
@@ -102,6 +103,7 @@ def _restore(cfg: DictConfig, cell: Cell) -> Mapping[str, Any]:
     Raises:
         ValueError: the memory is too small.
     """
+    announce()
     from dip_lab import machine
 
     machine.free_memory()

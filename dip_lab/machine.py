@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from dip_lab.checks import integer
+from dip_lab.runs.sharing import fits_at_once
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # <malloc.h>
 ALL_THREADS = torch.get_num_threads()  # one a core, or what a launcher left in OMP_NUM_THREADS
@@ -33,14 +34,20 @@ def tune_allocator() -> bool:
 
 
 def use_threads(threads: int | str) -> None:
-    """Let torch use this many threads from now on; `auto`: as many as it had when this process started.
+    """Let torch use this many threads from now on.
 
+    `auto`: what OMP_NUM_THREADS says, or the share of the cores for each of the fits that run on them at this moment.
     With another number of threads, sums are taken in another order and results differ in their last digits.
 
     Raises:
         ValueError: not a whole number of at least 1.
     """
-    torch.set_num_threads(ALL_THREADS if threads == "auto" else integer("threads", threads, 1))
+    if threads != "auto":
+        torch.set_num_threads(integer("threads", threads, 1))
+    elif "OMP_NUM_THREADS" in os.environ:
+        torch.set_num_threads(ALL_THREADS)
+    else:
+        torch.set_num_threads(max(1, ALL_THREADS // fits_at_once()))
 
 
 def use_gpu(gpu: int | str, job: int | None) -> None:

@@ -34,6 +34,7 @@ class Checkpoint(pl.Callback):
         self.guard: Guard | None = None
         self.stopping: Stopping | None = None
         self.iteration = 0
+        self.threads: int | None = None  # those that the fit began with: with others, sums differ in their last digits
         self.elapsed = 0.0  # seconds of fitting before this process took over
         self._state: dict[str, Any] | None = None
         self._started = self._saved = time.monotonic()
@@ -65,6 +66,7 @@ class Checkpoint(pl.Callback):
                     f"{folder.parent} holds the fit of another experiment or picture: choose another folder"
                 )
             self._state, self.iteration, self.elapsed = state, iteration, seconds
+            self.threads = state.get("threads")  # files of earlier versions do not say
             return iteration
         return 0
 
@@ -99,6 +101,7 @@ class Checkpoint(pl.Callback):
             "experiment": self.experiment,
             "iteration": self.iteration,
             "seconds": self.fitted_seconds,
+            "threads": torch.get_num_threads(),
             "parts": live_state(parts_of(trainer, module, self.stopping)),
             "guard": self.guard.state_dict(self.iteration),
         }
