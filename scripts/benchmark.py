@@ -5,7 +5,8 @@ Contenders, all denoising one random RGB picture with the published skip network
 
 * textbook: network and loop of the published notebooks in plain torch, float32, eager, their three PSNRs taken on
   the host at each step; without their backtracking, which would only slow it down. It uses nothing of dip_lab.
-* dip_lab: what `python run.py net=skip logger=csv` runs, from the allocator to every callback and history.csv.
+* dip_lab: what `python run.py net=skip logger=csv` runs, from the allocator to every callback and history.csv. `--nets
+  skip skip_narrow` puts other networks beside it.
 * bare: dip_lab's generator, misfit, optimiser and allocator in a plain loop: dip_lab minus bare is the framework.
 
 Machines are noisy, so only ratios within one run count. Each contender has its own process (the allocator's settings
@@ -28,7 +29,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -47,13 +48,14 @@ WARM_UP = 3  # steps before the first block: optimiser state, the libraries' cho
 
 @dataclass(frozen=True)
 class Contender:
-    """A loop (textbook, dip_lab or bare) and the precision it is given."""
+    """A loop (textbook, dip_lab or bare), the network it fits and the precision it is given."""
 
     loop: str
+    net: str
     precision: str
 
     def __str__(self) -> str:
-        return self.loop if self.loop == "textbook" else f"{self.loop} {self.precision}"
+        return self.loop if self.loop == "textbook" else f"{self.loop} {self.net} {self.precision}"
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,9 @@ def work(connection: Connection, contender: Contender, size: int, device: str, p
         if contender.loop == "textbook":
             run_textbook(gate, size)
         elif contender.loop == "bare":
-            run_bare(gate, size, contender.precision)
+            run_bare(gate, size, contender)
         else:
-            run_dip_lab(gate, size, contender.precision, processes)
+            run_dip_lab(gate, size, contender, processes)
     except KeyboardInterrupt:
         pass
     except Exception:
@@ -135,15 +137,18 @@ def prepare(contender: Contender, device: str) -> dict[str, Any]:
 
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device cuda: this torch sees no CUDA device")
+    from dip_lab.precision import autocast_dtype, has_fast_bf16
+
     arithmetic = "float32"
     if contender.loop != "textbook":
         from dip_lab.machine import tune_allocator
-        from dip_lab.precision import autocast_dtype
 
         tune_allocator()  # as run.py does
         arithmetic = "float32" if autocast_dtype(contender.precision, device) is None else "bf16"
     gpu = torch.cuda.get_device_name() if device == "cuda" else None
-    return {"arithmetic": arithmetic, "torch": torch.__version__, "threads": torch.get_num_threads(), "gpu": gpu}
+    capability = torch.backends.cpu.get_cpu_capability() + (" with bf16" if has_fast_bf16("cpu") else "")
+    return {"arithmetic": arithmetic, "torch": torch.__version__, "threads": torch.get_num_threads(), "gpu": gpu,
+            "capability": capability}
 
 
 def textbook_net():
@@ -209,9 +214,9 @@ def run_textbook(gate: Gate, size: int) -> None:
         optimizer.step()
 
 
-def run_bare(gate: Gate, size: int, precision: str) -> None:
+def run_bare(gate: Gate, size: int, contender: Contender) -> None:
     """dip_lab's mathematics without Lightning, callbacks, average and logging."""
-    cfg, _ = composed(gate.device, precision)
+    cfg, _ = composed(gate.device, contender)
     _, step = bare_step(cfg, size, gate.device)
     iteration = 0
     while gate.passed():
@@ -219,7 +224,7 @@ def run_bare(gate: Gate, size: int, precision: str) -> None:
         step(iteration)
 
 
-def run_dip_lab(gate: Gate, size: int, precision: str, processes: int) -> None:
+def run_dip_lab(gate: Gate, size: int, contender: Contender, processes: int) -> None:
     """The real fit with the real Trainer; a callback holds it at the gate."""
     import pytorch_lightning as pl
 
@@ -234,19 +239,19 @@ def run_dip_lab(gate: Gate, size: int, precision: str, processes: int) -> None:
             trainer.should_stop = not gate.passed()
 
     with tempfile.TemporaryDirectory() as folder:
-        cfg, cell = composed(gate.device, precision, f"logger.save_dir={folder}", folder=Path(folder))
+        cfg, cell = composed(gate.device, contender, f"logger.save_dir={folder}", folder=Path(folder))
         # The checkpoint's clock also runs while the other processes work.
         cfg.callbacks.checkpoint.seconds *= processes
         with contextlib.redirect_stderr(io.StringIO()):  # no terminal, so no progress bar in the report
             run(cfg, cell, Images("random", random_pixels(size)), [Hold()])
 
 
-def composed(device: str, precision: str, *overrides: str, folder: Path | None = None) -> tuple[Any, Any]:
+def composed(device: str, contender: Contender, *overrides: str, folder: Path | None = None) -> tuple[Any, Any]:
     """The config of run.py, with iterations and patience that never end a fit; and its cell."""
     from dip_lab.compose import cell_at, compose, without_hydra
 
-    arguments = ["net=skip", "logger=csv", "stopping.patience=1000000000", "iterations=1000000000",
-                 "name=benchmark", f"device={device}", f"precision={precision}", *overrides]
+    arguments = [f"net={contender.net}", "logger=csv", "stopping.patience=1000000000", "iterations=1000000000",
+                 "name=benchmark", f"device={device}", f"precision={contender.precision}", *overrides]
     cfg = compose(arguments)
     # The logger resolves all it is given, and the node `hydra` resolves only in a job.
     return without_hydra(cfg), cell_at(without_hydra(cfg), cfg.hydra, folder)
@@ -301,7 +306,7 @@ def rows_of(size: int, contenders: Sequence[Contender], arithmetics: Sequence[st
         ratios = [reference / own for reference, own in zip(seconds[0], mine, strict=True)]
         percent = extra = None
         if contender.loop == "dip_lab":
-            base = seconds[contenders.index(Contender("bare", contender.precision))]
+            base = seconds[contenders.index(replace(contender, loop="bare"))]
             percent = statistics.median(100 * (own / other - 1) for own, other in zip(mine, base, strict=True))
             extra = statistics.median(1000 * (own - other) for own, other in zip(mine, base, strict=True))
         rows.append(Row(size, str(contender), arithmetic, statistics.median(mine), statistics.median(ratios),
@@ -311,7 +316,7 @@ def rows_of(size: int, contenders: Sequence[Contender], arithmetics: Sequence[st
 
 def header(about: dict[str, Any], arguments: argparse.Namespace) -> str:
     """One line: the machine and the measurement."""
-    parts = [about["gpu"], f"{processor()}, {about['threads']} threads", f"torch {about['torch']}",
+    parts = [about["gpu"], f"{processor()}, {about['capability']}, {about['threads']} threads", f"torch {about['torch']}",
              about["precision"], f"{arguments.rounds} rounds of {arguments.steps} steps"]
     return "; ".join(part for part in parts if part)
 
@@ -367,18 +372,19 @@ def show(rows: Sequence[Row], device: str) -> None:
 
 def step(arguments: argparse.Namespace) -> None:
     """The subcommand `step`."""
-    contenders = [Contender("textbook", "float32")]
-    contenders += [Contender(loop, precision) for precision in arguments.precision for loop in ("dip_lab", "bare")]
+    contenders = [Contender("textbook", "skip", "float32")]
+    contenders += [Contender(loop, net, precision) for net in arguments.nets for precision in arguments.precision
+                   for loop in ("dip_lab", "bare")]
     rows, machine = [], ""
     for size in arguments.sizes:
         with workers(contenders, size, arguments.device) as connections:
             abouts = [answer(connection) for connection in connections]
             arithmetics = [about["arithmetic"] for about in abouts]
-            used = dict(zip(arguments.precision, arithmetics[1::2], strict=True))
+            used = dict(zip(arguments.precision, arithmetics[1::2], strict=False))  # each net's are the same
             precision = "precision " + ", ".join(k if k == v else f"{k} = {v}" for k, v in used.items())
             machine = header({**abouts[0], "precision": precision}, arguments)
             for connection in connections:
-                ask(connection, WARM_UP)
+                ask(connection, min(WARM_UP, arguments.steps))
             measured = [[] for _ in contenders]
             for k in range(arguments.rounds):
                 for connection, blocks in zip(connections, measured, strict=True):
@@ -415,11 +421,13 @@ def parser() -> argparse.ArgumentParser:
     one = commands.add_parser("step", help="one fit step of dip_lab against the textbook loop",
                               formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     one.add_argument("--sizes", type=size_of, nargs="+", default=[64, 128, 256], metavar="PX",
-                     help="sides of the square picture; 512 takes long and 15 GB")
+                     help="sides of the square picture; the textbook takes 10 GB at 1024")
     one.add_argument("--steps", type=positive, default=25, metavar="N",
                      help="steps per block; with multiples of log_every (25), each block writes to the history")
     one.add_argument("--rounds", type=positive, default=5, metavar="N", help="blocks of each contender")
-    one.add_argument("--precision", nargs="+", default=["auto", "float32"], choices=["auto", "bf16", "float32"],
+    one.add_argument("--nets", nargs="+", default=["skip"], metavar="NET",
+                     help="options of configs/net, each beside the textbook's network")
+    one.add_argument("--precision", nargs="+", default=["auto"], choices=["auto", "bf16", "float32"],
                      help="precision of dip_lab and bare")
     one.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where all contenders run")
     one.add_argument("--markdown", action="store_true", help="print Markdown instead of a drawn table")

@@ -70,9 +70,10 @@ def test_a_loop_runs_the_blocks_it_is_asked_for(benchmark, monkeypatch, loop):
     adam = torch.optim.Adam.step
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *a, **k: (steps.append(1), adam(self, *a, **k))[1])
     pipe = Pipe(1, 2)
-    benchmark.work(pipe, benchmark.Contender(loop, "float32"), 64, "cpu", 3)
+    benchmark.work(pipe, benchmark.Contender(loop, "skip", "float32"), 64, "cpu", 3)
     about, *blocks = pipe.sent
     assert about["arithmetic"] == "float32" and about["gpu"] is None
+    assert about["capability"].startswith(torch.backends.cpu.get_cpu_capability())
     assert len(blocks) == 2, blocks
     assert all(seconds > 0 and memory > 10 for seconds, memory in blocks)
     assert len(steps) == 3
@@ -81,12 +82,13 @@ def test_a_loop_runs_the_blocks_it_is_asked_for(benchmark, monkeypatch, loop):
 def test_a_failure_is_sent_to_the_parent(benchmark, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     pipe = Pipe()
-    benchmark.work(pipe, benchmark.Contender("bare", "float32"), 64, "cuda", 3)
+    benchmark.work(pipe, benchmark.Contender("bare", "skip", "float32"), 64, "cuda", 3)
     assert "sees no CUDA device" in pipe.sent[0]
 
 
 def test_report(benchmark):
-    contenders = [benchmark.Contender(*c) for c in (("textbook", "float32"), ("dip_lab", "auto"), ("bare", "auto"))]
+    contenders = [benchmark.Contender(*c) for c in (("textbook", "skip", "float32"), ("dip_lab", "skip", "auto"),
+                                                    ("bare", "skip", "auto"))]
     seconds = [[0.4, 0.8, 0.6], [0.2, 0.2, 0.3], [0.1, 0.16, 0.25]]
     textbook, dip_lab, bare = rows = benchmark.rows_of(64, contenders, ["float32", "bf16", "bf16"], seconds, [9, 8, 7])
     assert (textbook.speedup_least, textbook.speedup, textbook.speedup_most) == (1, 1, 1)
@@ -95,7 +97,7 @@ def test_report(benchmark):
     assert dip_lab.overhead_percent == pytest.approx(25) and dip_lab.overhead_ms == pytest.approx(50)
     assert bare.overhead_percent is None
     table = benchmark.as_markdown(rows, "cpu").splitlines()
-    assert table[3] == "| 64 | dip_lab auto (bf16) | 0.2 | 2.00 (2.00 to 4.00) | +25.0 %, +50.00 ms | 8 |"
+    assert table[3] == "| 64 | dip_lab skip auto (bf16) | 0.2 | 2.00 (2.00 to 4.00) | +25.0 %, +50.00 ms | 8 |"
     read = list(csv.DictReader(io.StringIO(benchmark.as_csv(rows, "a machine"))))
     assert float(read[1]["speedup_most"]) == pytest.approx(4) and read[2]["overhead_ms"] == ""
     assert read[0]["machine"] == "a machine"
