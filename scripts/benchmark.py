@@ -316,7 +316,7 @@ def rows_of(size: int, contenders: Sequence[Contender], arithmetics: Sequence[st
 
 def header(about: dict[str, Any], arguments: argparse.Namespace) -> str:
     """One line: the machine and the measurement."""
-    parts = [about["gpu"], f"{processor()}, {about['capability']}, {about['threads']} threads", f"torch {about['torch']}",
+    parts = [about["gpu"], processor(), about["capability"], f"{about['threads']} threads", f"torch {about['torch']}",
              about["precision"], f"{arguments.rounds} rounds of {arguments.steps} steps"]
     return "; ".join(part for part in parts if part)
 

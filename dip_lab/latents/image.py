@@ -1,6 +1,5 @@
 """A picture as latent: a guide, or the observation itself."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,10 +68,10 @@ class Guide(ImageLatent):
 
 
 def mirrored(image: Tensor, height: int, width: int) -> Tensor:
-    """The image in the middle of a larger frame, mirrored beyond its edges."""
-    sides = zip((height, width), image.shape[-2:], strict=True)
-    pads = [((padded - side) // 2, padded - side - (padded - side) // 2) for padded, side in sides]
-    # NumPy's mirror may be wider than the picture, torch's may not.
-    rows, columns = (torch.from_numpy(np.pad(np.arange(side), pad, mode="symmetric"))
-                     for side, pad in zip(image.shape[-2:], pads, strict=True))
-    return image[..., rows, :][..., columns]
+    """The image in the middle of a larger frame, mirrored beyond its edges; the frame may be much larger."""
+    for dim, padded in ((-2, height), (-1, width)):
+        side = image.shape[dim]
+        before = (padded - side) // 2
+        places = torch.arange(-before, padded - before, device=image.device) % (2 * side)
+        image = image.index_select(dim, torch.minimum(places, 2 * side - 1 - places))
+    return image

@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from dip_lab.nets.convolution import Conv, gradients, reflect_pad, reflect_pad_backward, without_autocast, working
 
-LARGE = 2**20  # values of an enlarged map: below, the plain steps are as fast
+LARGE = 2**19  # values of an enlarged map: below, the plain steps are as fast
 BAND = 32  # rows of the small map that are computed at once
 # For one axis and a 3-tap kernel w: [kind of output, tap of the small map, tap of w].
 TAPS = (((1, 1, 0), (0, 0, 1)), ((1, 0, 0), (0, 1, 1)))

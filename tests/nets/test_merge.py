@@ -62,7 +62,7 @@ def test_what_it_does_not_cover_takes_the_plain_steps(upsample, padding, kernel)
 
 def test_only_large_maps_of_a_batch_take_it():
     merge = Merge(0, 32, 32, 3, "bilinear", "reflection")
-    assert merge.rewritten(torch.empty(1, 32, 128, 128)) and not merge.rewritten(torch.empty(1, 32, 32, 32))
+    assert merge.rewritten(torch.empty(1, 32, 64, 64)) and not merge.rewritten(torch.empty(1, 32, 32, 32))
     assert not merge.eval().rewritten(torch.empty(1, 32, 128, 128))
 
 
