@@ -14,14 +14,24 @@ def clone(tree: Any) -> Any:
 @torch.no_grad()
 def copy_into(old: Any, new: Any) -> Any:
     """A copy of `new`, into the tensors of `old` where they fit, so that repeated copies allocate nothing."""
+    pairs: list[tuple[Tensor, Tensor]] = []
+    tree = _matched(old, new, pairs)
+    if pairs:  # one call for the hundreds of small tensors of a fit
+        torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
+    return tree
+
+
+def _matched(old: Any, new: Any, pairs: list[tuple[Tensor, Tensor]]) -> Any:
+    """The tree of the copy; `pairs` gets the tensors of `old` that are still to be filled, and what with."""
     if isinstance(new, Tensor):
         if isinstance(old, Tensor) and old.shape == new.shape and old.dtype == new.dtype and old.device == new.device:
-            return old.copy_(new)
+            pairs.append((old, new))
+            return old
         return new.detach().clone()
     if isinstance(new, dict):
         old = old if isinstance(old, dict) else {}
-        return {key: copy_into(old.get(key), value) for key, value in new.items()}
+        return {key: _matched(old.get(key), value, pairs) for key, value in new.items()}
     if isinstance(new, list | tuple):
         old = old if isinstance(old, list | tuple) and len(old) == len(new) else [None] * len(new)
-        return type(new)(copy_into(o, n) for o, n in zip(old, new, strict=True))
+        return type(new)(_matched(o, n, pairs) for o, n in zip(old, new, strict=True))
     return new
