@@ -42,7 +42,9 @@ class Merge(nn.Module):
     def forward(self, deep: Tensor, skip: Tensor | None) -> Tensor:
         """(N, deep, H, W) and (N, skip, 2H, 2W) (None if there is no branch) to (N, out_channels, 2H, 2W)."""
         if self.rewritten(deep):
-            return self.without_the_enlarged_map(deep, skip)
+            deep = working(deep)
+            with torch.autocast(deep.device.type, enabled=False):  # which would fold the weights in bfloat16
+                return self.without_the_enlarged_map(deep, skip)
         x = self.upsample(deep)
         if skip is not None:
             x = torch.cat((skip, x), 1)
@@ -56,7 +58,7 @@ class Merge(nn.Module):
         """The rewrite. The deep map's norm is folded into the weights: its statistics come from the small map."""
         norm, branches = self.norm, self.norm.num_features - deep.shape[1]
         weight = self.conv.weight
-        deep, mean, variance = _Statistics.apply(working(deep))
+        deep, mean, variance = _Statistics.apply(deep)
         scale = norm.weight[branches:] * torch.rsqrt(variance + norm.eps)
         bias = self.conv.bias + weight[:, branches:].sum((2, 3)) @ norm.bias[branches:]
         with torch.no_grad():
@@ -93,7 +95,6 @@ class _UpsampleConvolve(torch.autograd.Function):
     """
 
     @staticmethod
-    @without_autocast
     def forward(ctx: Any, x: Tensor, packed: Tensor, weight: Tensor, bias: Tensor, beside: Tensor | None,
                 weight_beside: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, packed, weight, *([] if beside is None else [beside, weight_beside]))
@@ -187,7 +188,6 @@ class _Statistics(torch.autograd.Function):
     """The map less each channel's mean, the means, and the variances of the bilinear x2 of the map."""
 
     @staticmethod
-    @without_autocast
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean = _means(x)
         centred = x - mean.to(x.dtype)[:, None, None]
