@@ -17,7 +17,7 @@ from dip_lab.nets.blocks import (
     per_scale,
     to_image,
 )
-from dip_lab.nets.convolution import Conv
+from dip_lab.nets.convolution import Conv, working
 from dip_lab.nets.merge import Merge
 
 # What halves the map after the first convolution of a scale; "stride" leaves it to the convolution itself.
@@ -108,7 +108,7 @@ class Skip(nn.Module):
         self.head = Conv(widths[0], out_channels, 1)
 
     def forward(self, z: Tensor) -> Tensor:
-        x, branches = z, []
+        x, branches = working(z), []  # converted once for the branch and the way down
         for scale in self.scales:
             branches.append(scale.branch(x) if scale.branch is not None else None)
             x = scale.down(x)
