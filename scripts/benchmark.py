@@ -1,13 +1,18 @@
 """Speed of one fit step against the textbook: `python scripts/benchmark.py step --sizes 64 128 256`; and, in
 net_costs.py, what each generator costs: `python scripts/benchmark.py nets --size 256`.
 
-Contenders, all denoising one random RGB picture with the published skip network (2 217 831 parameters):
+Contenders, all denoising one random RGB picture:
 
-* textbook: network and loop of the published notebooks in plain torch, float32, eager, their three PSNRs taken on
-  the host at each step; without their backtracking, which would only slow it down. It uses nothing of dip_lab.
+* textbook: the published skip network (2 217 831 parameters) in the loop of the published notebooks, in plain torch,
+  float32, eager, their three PSNRs taken on the host at each step; without their backtracking, which would only slow
+  it down. It uses nothing of dip_lab.
 * dip_lab: what `python run.py net=skip logger=csv` runs, from the allocator to every callback and history.csv. `--nets
-  skip skip_narrow` puts other networks beside it.
+  skip skip_narrow` and `--precision auto float32` put each such pair beside the one textbook.
 * bare: dip_lab's generator, misfit, optimiser and allocator in a plain loop: dip_lab minus bare is the framework.
+
+`--loops` leaves contenders out: all of a size are in memory at once, and `--sizes 1024 --loops dip_lab --rounds 1
+--steps 1` takes the peak memory of one. `ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2`
+before the command makes the processor one without AVX-512; the first line of the report says what torch uses.
 
 Machines are noisy, so only ratios within one run count. Each contender has its own process (the allocator's settings
 are process-wide), which waits until it is told to run a block of steps. The blocks take turns, A B C A B C, so that
@@ -38,6 +43,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]  # t
 import net_costs  # noqa: E402
 from net_costs import bare_step, random_pixels  # noqa: E402
 
+LOOPS = ("textbook", "dip_lab", "bare")
 PARAMETERS = 2_217_831
 LEAST_SIZE = 64  # five halvings must leave 2 px: batch-norm of a single pixel is undefined
 STRIDE = 32
@@ -55,20 +61,23 @@ class Contender:
     precision: str
 
     def __str__(self) -> str:
-        return self.loop if self.loop == "textbook" else f"{self.loop} {self.net} {self.precision}"
+        return self.loop if self == TEXTBOOK else f"{self.loop} {self.net} {self.precision}"
+
+
+TEXTBOOK = Contender("textbook", "skip", "float32")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the report: `speedup` is over the textbook, overheads are over bare at the same precision."""
+    """One line: speed-ups are over the textbook, overheads over bare with the same net and precision, if they ran."""
 
     size: int
     contender: str
     arithmetic: str
     seconds_per_step: float
-    speedup: float
-    speedup_least: float
-    speedup_most: float
+    speedup: float | None
+    speedup_least: float | None
+    speedup_most: float | None
     overhead_percent: float | None
     overhead_ms: float | None
     peak_memory_mb: float
@@ -146,7 +155,7 @@ def prepare(contender: Contender, device: str) -> dict[str, Any]:
         tune_allocator()  # as run.py does
         arithmetic = "float32" if autocast_dtype(contender.precision, device) is None else "bf16"
     gpu = torch.cuda.get_device_name() if device == "cuda" else None
-    capability = torch.backends.cpu.get_cpu_capability() + (" with bf16" if has_fast_bf16("cpu") else "")
+    capability = f"{torch.backends.cpu.get_cpu_capability()} {'with' if has_fast_bf16('cpu') else 'without'} bf16"
     return {"arithmetic": arithmetic, "torch": torch.__version__, "threads": torch.get_num_threads(), "gpu": gpu,
             "capability": capability}
 
@@ -300,24 +309,27 @@ def ask(connection: Connection, steps: int) -> tuple[float, float]:
 
 def rows_of(size: int, contenders: Sequence[Contender], arithmetics: Sequence[str], seconds: Sequence[Sequence[float]],
             memory: Sequence[float]) -> list[Row]:
-    """Medians, and ratios round by round; `seconds[i][k]` is contender i in round k, the textbook is the first."""
+    """Medians, and ratios round by round; `seconds[i][k]` is contender i in round k."""
     rows = []
+    blocks = dict(zip(contenders, seconds, strict=True))
     for contender, arithmetic, mine, peak in zip(contenders, arithmetics, seconds, memory, strict=True):
-        ratios = [reference / own for reference, own in zip(seconds[0], mine, strict=True)]
-        percent = extra = None
-        if contender.loop == "dip_lab":
-            base = seconds[contenders.index(replace(contender, loop="bare"))]
+        speedup = least = most = percent = extra = None
+        if TEXTBOOK in blocks:
+            ratios = [reference / own for reference, own in zip(blocks[TEXTBOOK], mine, strict=True)]
+            speedup, least, most = statistics.median(ratios), min(ratios), max(ratios)
+        base = blocks.get(replace(contender, loop="bare"))
+        if contender.loop == "dip_lab" and base:
             percent = statistics.median(100 * (own / other - 1) for own, other in zip(mine, base, strict=True))
             extra = statistics.median(1000 * (own - other) for own, other in zip(mine, base, strict=True))
-        rows.append(Row(size, str(contender), arithmetic, statistics.median(mine), statistics.median(ratios),
-                        min(ratios), max(ratios), percent, extra, peak))
+        rows.append(Row(size, str(contender), arithmetic, statistics.median(mine), speedup, least, most, percent, extra,
+                        peak))
     return rows
 
 
 def header(about: dict[str, Any], arguments: argparse.Namespace) -> str:
     """One line: the machine and the measurement."""
     parts = [about["gpu"], processor(), about["capability"], f"{about['threads']} threads", f"torch {about['torch']}",
-             about["precision"], f"{arguments.rounds} rounds of {arguments.steps} steps"]
+             f"{arguments.rounds} rounds of {arguments.steps} steps"]
     return "; ".join(part for part in parts if part)
 
 
@@ -331,12 +343,11 @@ def processor() -> str:
 
 def cells(row: Row) -> list[str]:
     """A row as people read it."""
+    speedup = "" if row.speedup is None else f"{row.speedup:.2f} ({row.speedup_least:.2f} to {row.speedup_most:.2f})"
     overhead = "" if row.overhead_ms is None else f"{row.overhead_percent:+.1f} %, {row.overhead_ms:+.2f} ms"
     known = row.contender.endswith(row.arithmetic)
     name = row.contender if known else f"{row.contender} ({row.arithmetic})"
-    return [str(row.size), name, f"{row.seconds_per_step:.4g}",
-            f"{row.speedup:.2f} ({row.speedup_least:.2f} to {row.speedup_most:.2f})", overhead,
-            f"{row.peak_memory_mb:.0f}"]
+    return [str(row.size), name, f"{row.seconds_per_step:.4g}", speedup, overhead, f"{row.peak_memory_mb:.0f}"]
 
 
 def titles(device: str) -> list[str]:
@@ -372,17 +383,15 @@ def show(rows: Sequence[Row], device: str) -> None:
 
 def step(arguments: argparse.Namespace) -> None:
     """The subcommand `step`."""
-    contenders = [Contender("textbook", "skip", "float32")]
+    contenders = [TEXTBOOK] if "textbook" in arguments.loops else []
     contenders += [Contender(loop, net, precision) for net in arguments.nets for precision in arguments.precision
-                   for loop in ("dip_lab", "bare")]
+                   for loop in LOOPS[1:] if loop in arguments.loops]
     rows, machine = [], ""
     for size in arguments.sizes:
         with workers(contenders, size, arguments.device) as connections:
             abouts = [answer(connection) for connection in connections]
             arithmetics = [about["arithmetic"] for about in abouts]
-            used = dict(zip(arguments.precision, arithmetics[1::2], strict=False))  # each net's are the same
-            precision = "precision " + ", ".join(k if k == v else f"{k} = {v}" for k, v in used.items())
-            machine = header({**abouts[0], "precision": precision}, arguments)
+            machine = header(abouts[0], arguments)
             for connection in connections:
                 ask(connection, min(WARM_UP, arguments.steps))
             measured = [[] for _ in contenders]
@@ -416,6 +425,9 @@ def positive(text: str) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
+    from dip_lab.catalogue import options
+
+    nets = list(options("net"))
     top = argparse.ArgumentParser(description="What a fit costs on this machine.")
     commands = top.add_subparsers(required=True, metavar="command")
     one = commands.add_parser("step", help="one fit step of dip_lab against the textbook loop",
@@ -425,7 +437,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--steps", type=positive, default=25, metavar="N",
                      help="steps per block; with multiples of log_every (25), each block writes to the history")
     one.add_argument("--rounds", type=positive, default=5, metavar="N", help="blocks of each contender")
-    one.add_argument("--nets", nargs="+", default=["skip"], metavar="NET",
+    one.add_argument("--loops", nargs="+", default=list(LOOPS), choices=LOOPS, help="which contenders run")
+    one.add_argument("--nets", nargs="+", default=["skip"], choices=nets, metavar="NET",
                      help="options of configs/net, each beside the textbook's network")
     one.add_argument("--precision", nargs="+", default=["auto"], choices=["auto", "bf16", "float32"],
                      help="precision of dip_lab and bare")
@@ -436,7 +449,7 @@ def parser() -> argparse.ArgumentParser:
     two = commands.add_parser("nets", help="parameters, GFLOPs, seconds and memory of each generator",
                               formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     two.add_argument("--size", type=positive, default=256, metavar="PX", help="side of the square picture")
-    two.add_argument("--nets", nargs="+", metavar="NET", help="options of configs/net; all if not given")
+    two.add_argument("--nets", nargs="+", choices=nets, metavar="NET", help="options of configs/net; all if not given")
     two.add_argument("--steps", type=positive, default=5, metavar="N", help="timed steps, after 2 untimed ones")
     two.add_argument("--precision", default="auto", choices=["auto", "bf16", "float32"])
     two.add_argument("--device", default="cpu", choices=["cpu", "cuda"])

@@ -87,8 +87,7 @@ def test_a_failure_is_sent_to_the_parent(benchmark, monkeypatch):
 
 
 def test_report(benchmark):
-    contenders = [benchmark.Contender(*c) for c in (("textbook", "skip", "float32"), ("dip_lab", "skip", "auto"),
-                                                    ("bare", "skip", "auto"))]
+    contenders = [benchmark.TEXTBOOK, *(benchmark.Contender(loop, "skip", "auto") for loop in ("dip_lab", "bare"))]
     seconds = [[0.4, 0.8, 0.6], [0.2, 0.2, 0.3], [0.1, 0.16, 0.25]]
     textbook, dip_lab, bare = rows = benchmark.rows_of(64, contenders, ["float32", "bf16", "bf16"], seconds, [9, 8, 7])
     assert (textbook.speedup_least, textbook.speedup, textbook.speedup_most) == (1, 1, 1)
@@ -101,6 +100,32 @@ def test_report(benchmark):
     read = list(csv.DictReader(io.StringIO(benchmark.as_csv(rows, "a machine"))))
     assert float(read[1]["speedup_most"]) == pytest.approx(4) and read[2]["overhead_ms"] == ""
     assert read[0]["machine"] == "a machine"
+
+
+def test_the_overhead_is_over_bare_with_the_same_net_and_precision(benchmark):
+    pairs = [("skip", "auto"), ("skip", "float32"), ("skip_narrow", "auto")]
+    contenders = [benchmark.Contender(loop, *pair) for pair in pairs for loop in ("dip_lab", "bare")]
+    seconds = [[0.3], [0.2], [0.9], [0.6], [0.2], [0.1]]
+    rows = benchmark.rows_of(64, contenders, ["bf16"] * 6, seconds, [1] * 6)
+    assert [row.overhead_ms for row in rows[::2]] == pytest.approx([100, 300, 100])
+    alone = benchmark.rows_of(64, contenders[:1], ["bf16"], seconds[:1], [1])
+    assert benchmark.cells(alone[0]) == ["64", "dip_lab skip auto (bf16)", "0.3", "", "", "1"]
+
+
+def test_the_contenders_that_the_arguments_ask_for(benchmark, monkeypatch):
+    class Started(Exception):
+        pass
+
+    def start(contenders, size, device):
+        raise Started(*map(str, contenders))
+
+    monkeypatch.setattr(benchmark, "workers", start)
+    chosen = benchmark.parser().parse_args("step --nets skip skip_narrow --precision auto float32 --loops dip_lab "
+                                           "textbook".split())
+    with pytest.raises(Started) as started:
+        chosen.run(chosen)
+    assert started.value.args == ("textbook", "dip_lab skip auto", "dip_lab skip float32", "dip_lab skip_narrow auto",
+                                  "dip_lab skip_narrow float32")
 
 
 @pytest.mark.parametrize("size", ["32", "100"])
@@ -125,7 +150,9 @@ def test_the_table_of_costs(benchmark):
     assert read[0]["parameters"] == "2217831" and read[0]["size"] == "64" and read[0]["machine"] == "a machine"
 
 
-def test_an_unknown_net_is_refused_with_the_known_ones(benchmark):
-    chosen = benchmark.parser().parse_args(["nets", "--nets", "skipp"])
-    with pytest.raises(SystemExit, match="--nets skipp: choose from conv_decoder, .*skip_narrow"):
-        chosen.run(chosen)
+@pytest.mark.parametrize("command", ["step", "nets"])
+def test_an_unknown_net_is_refused_with_the_known_ones(benchmark, capsys, command):
+    with pytest.raises(SystemExit):
+        benchmark.parser().parse_args([command, "--nets", "skipp"])
+    message = capsys.readouterr().err
+    assert "skipp" in message and "conv_decoder" in message and "skip_narrow" in message

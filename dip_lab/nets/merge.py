@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from dip_lab.nets.convolution import Conv, gradients, reflect_pad, reflect_pad_backward, without_autocast, working
 
-LARGE = 2**19  # values of an enlarged map: below, the plain steps are as fast
+LARGE = 2**21  # bytes of an enlarged map: below, the plain steps are as fast
 BAND = 32  # rows of the small map that are computed at once
 # For one axis and a 3-tap kernel w: [kind of output, tap of the small map, tap of w].
 TAPS = (((1, 1, 0), (0, 0, 1)), ((1, 0, 0), (0, 1, 1)))
@@ -52,7 +52,8 @@ class Merge(nn.Module):
 
     def rewritten(self, deep: Tensor) -> bool:
         """Whether this map takes the rewrite. It was measured on CPUs only, and needs statistics of the batch."""
-        return self.can_rewrite and self.training and deep.device.type == "cpu" and 4 * deep.numel() >= LARGE
+        large = 4 * deep.numel() * deep.element_size() >= LARGE
+        return self.can_rewrite and self.training and deep.device.type == "cpu" and large
 
     def without_the_enlarged_map(self, deep: Tensor, skip: Tensor | None) -> Tensor:
         """The rewrite. The deep map's norm is folded into the weights: its statistics come from the small map."""
