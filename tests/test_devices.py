@@ -108,13 +108,11 @@ def files(tmp_path_factory):
     return folder
 
 
-def cases():
-    for override in (f"{group}={option}" for group in GROUPS for option in options(group)):
-        if override not in EXCEPTIONS:
-            yield pytest.param(override, marks=[] if override in QUICK else pytest.mark.slow)
+CASES = [f"{group}={option}" for group in GROUPS for option in options(group)]
 
 
-@pytest.mark.parametrize("override", cases())
+@pytest.mark.parametrize("override", [pytest.param(override, marks=[] if override in QUICK else pytest.mark.slow)
+                                      for override in CASES if override not in EXCEPTIONS])
 def test_a_step_stays_on_its_device_and_asks_the_host_for_nothing(override, meta, files):
     narrow = [] if override.startswith("net=") else ["net.width=4"]
     overrides = (*narrow, override, *needed([override], files))

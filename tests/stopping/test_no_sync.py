@@ -75,6 +75,7 @@ def test_observe(rule, average):
 @pytest.mark.parametrize("latent", [Noise("uniform", 0.1, 4, 0.1), Meshgrid(0.1)], ids=["noise", "meshgrid"])
 def test_latent(latent):
     latent.prepare(16, 24, seed=0)
+    latent.to(memory_format=torch.channels_last)  # as the generator has it
     first = latent(1).data_ptr()
     with Watch():
         results = [latent(iteration) for iteration in range(2, 5)]
