@@ -60,6 +60,7 @@ def test_the_report_shows_its_score(lab, command):
     assert "psnr_rows" in Path("outputs/rows/summary.csv").read_text().splitlines()[0]
 
 
+@pytest.mark.slow
 def test_the_source_is_swept_by_its_names(lab, command):
     code, said = command(*TINY, "-m", "data=ramp", "data.size=16")
     assert code == 0 and "2 done" in said

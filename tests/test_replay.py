@@ -68,6 +68,7 @@ def test_without_a_target(replay, frames, capsys):
     assert "oracle: left out" in text and "dB" not in text and "wmv " in text
 
 
+@pytest.mark.slow
 def test_a_mistake_at_the_prompt_is_one_line(frames):
     arguments = [str(frames), "--target", str(frames / "000000.png"), "nothing.here=3"]
     done = subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True)

@@ -24,6 +24,7 @@ def results() -> list[dict]:
     return [json.loads(path.read_text()) for path in Path("outputs/search").glob("*/result.json")]
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_where_it_was(command):
     code, said = command(*SEARCH, "hydra.sweeper.n_trials=2")
     assert code == 0 and "Best value" in said, said

@@ -41,6 +41,7 @@ def last_line(said: str) -> str:
 # What fails
 
 
+@pytest.mark.slow
 def test_a_failed_cell_is_tried_again_only_when_asked(command):
     arguments = ("-m", *TINY, "task=super_resolution", "task.factor=3,2")
     code, said = command(*arguments)

@@ -69,6 +69,7 @@ def test_the_plan_counts_what_is_left_and_measures_the_step(command, table, set5
     assert not list(Path("outputs/paper_sr_x4_set5").glob("*-skip-bird-*"))  # it ran nothing
 
 
+@pytest.mark.slow
 def test_what_was_cropped_is_what_was_published(command, set5):
     assert command("-m", *CELLS, "baseline=none", "data.name=bird")[0] == 0
     (folder,) = Path("outputs/paper_sr_x4_set5").glob("*-skip-bird-*")
@@ -78,6 +79,7 @@ def test_what_was_cropped_is_what_was_published(command, set5):
     assert read_picture(other / "dip_superres_x4.png").pixels.shape == (1, 3, 66, 70)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", options("experiment/paper"))
 def test_every_table_has_a_column_for_each_cell_and_a_cell_for_each_row(name):
     cells = cells_of([f"experiment=paper/{name}", "baseline=none"])

@@ -54,6 +54,7 @@ def test_cells_of_are_those_of_the_sweep(configs):
     assert len({planned_at(cfg, Path("outputs")).folder for cfg in configs}) == 6
 
 
+@pytest.mark.slow
 def test_the_cells_of_a_whole_experiment_fill_its_columns():
     cells = cells_of(["experiment=paper/sr_x4_set5"])
     assert sorted({cfg.data.name for cfg in cells}) == sorted(cells[0].table.pictures)
