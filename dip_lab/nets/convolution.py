@@ -156,7 +156,8 @@ def weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor, stride: int) ->
         seen = x[:, :, stride * top :].as_strided((n, rows, w, high, wide * inputs),
                                                   (by_image, stride * by_row, stride * by_pixel, by_row, 1))
         band = gradient[:, :, top : top + rows].permute(0, 2, 3, 1)
-        result.addmm_(seen.reshape(-1, high * wide * inputs).t(), band.reshape(-1, outputs))
+        # Not `addmm_`, which torch's counter of operations does not know.
+        torch.addmm(result, seen.reshape(-1, high * wide * inputs).t(), band.reshape(-1, outputs), out=result)
     return result.t().contiguous().view(outputs, high, wide, inputs).permute(0, 3, 1, 2)
 
 
