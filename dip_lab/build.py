@@ -26,6 +26,7 @@ from dip_lab.latents.image import ImageLatent
 from dip_lab.loggers.tracker import Tracker
 from dip_lab.memory import check_memory
 from dip_lab.module import DeepImagePrior
+from dip_lab.nets.torch2017 import set_align_corners, set_norm_weights
 from dip_lab.nets.weights import initialise, load_weights
 from dip_lab.precision import autocast_dtype
 from dip_lab.problem import Problem, Task
@@ -124,7 +125,8 @@ def build_fit(cfg: DictConfig, piece: Piece, callbacks: Sequence[pl.Callback]) -
     check_memory(module.generator, problem, torch.device("cuda" if on_gpu else "cpu"))
     stopping = Stopping(instantiate(cfg.stopping), {name: instantiate(node) for name, node in cfg.shadow.items()})
     stopping.setup_rules(problem, cfg.seed, module.generator)
-    guard, checkpoint, progress = (instantiate(cfg.callbacks[key]) for key in ("guard", "checkpoint", "progress"))
+    guard, checkpoint, preview, progress = (instantiate(cfg.callbacks[key])
+                                            for key in ("guard", "checkpoint", "preview", "progress"))
     interrupt = Interrupt(checkpoint.hurry)
     guard.stopping = checkpoint.stopping = progress.stopping = stopping
     checkpoint.guard, checkpoint.experiment = guard, f"{cell.hash}-{cell.seed}-{problem.digest()}"
@@ -133,11 +135,14 @@ def build_fit(cfg: DictConfig, piece: Piece, callbacks: Sequence[pl.Callback]) -
         torch.set_num_threads(checkpoint.threads)
     history = History(COLUMNS, folder / "history.csv" if folder else None)
     history.resume(start)
+    preview.folder, progress.picture = folder, preview.path
     progress.history, progress.iterations = history, cfg.iterations
+    progress.what = f"{cell.options['task']} {problem.name} with {cell.options['net']}"
     curves = Curves(history, cfg.log_every, stopping, lambda: checkpoint.fitted_seconds)
     snapshots = [Snapshots(folder / "snapshots", cfg.log_every_image)] if folder else []
     # The order matters: the rule looks first, so that the guard's snapshot holds what it saw.
-    watchers = [stopping, guard, curves, *snapshots, checkpoint, interrupt, progress, *callbacks]
+    watchers = [stopping, guard, curves, *snapshots, preview, checkpoint, interrupt, progress,
+                *callbacks]
     trainer = instantiate({**OmegaConf.to_container(cfg.trainer, resolve=True), "_partial_": True},
                           gradient_clip_val=cfg.descent.clip)
     return Fit(cell, module, cfg.iterations, start, stopping, guard, checkpoint, interrupt, history, watchers, trainer)
@@ -180,16 +185,18 @@ def build_generator(cfg: DictConfig, problem: Problem, mode: Mode | None = None)
 def build_net(cfg: DictConfig, in_channels: int, out_channels: int, frames: int = 1) -> nn.Module:
     """The network of `cfg.net` alone, whose convolutions see 1 or 3 frames of a clip.
 
-    Drawing its weights does not change the state of torch's own generator. `net.lr` is left out: the YAML of the
-    optimiser reads it.
+    Drawing its weights does not change the state of torch's own generator. Three values are not the network's own
+    arguments: `net.lr`, which the YAML of the optimiser reads, and those of torch2017.py.
     """
-    own = {key: value for key, value in cfg.net.items() if key != "lr"}
+    own = {key: value for key, value in cfg.net.items() if key not in ("lr", "norm_weight", "align_corners")}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(cfg.seed, "weights"))
         net = instantiate(OmegaConf.create(own), in_channels=in_channels, out_channels=out_channels)
         if frames == 3:
             over_time(net)
         initialise(net, cfg.generator.init)
+        set_norm_weights(net, cfg.net.get("norm_weight", "ones"))
+    set_align_corners(net, cfg.net.get("align_corners", False))
     if cfg.generator.init_from is not None:
         load_weights(net, Path(os.path.expanduser(str(cfg.generator.init_from))))
     return net

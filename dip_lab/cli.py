@@ -29,7 +29,7 @@ from dip_lab.data.listing import some_of
 from dip_lab.instantiate import instantiate
 from dip_lab.mistakes import MISTAKES, explain
 from dip_lab.runs.claims import claim
-from dip_lab.runs.files import write_atomic
+from dip_lab.runs.files import from_here, write_atomic
 from dip_lab.runs.folder import ERROR, begin, record_failure, settled, start_over
 from dip_lab.runs.identity import Cell
 from dip_lab.runs.sharing import announce
@@ -38,6 +38,9 @@ from dip_lab.spelling import expand_shadow, own_configs, quote_path, quoted
 from hydra_plugins.dip_lab import local, sweeper
 
 log = logging.getLogger(__name__)
+NEXT = """
+your own noisy photo   python run.py data=file data.path=photo.jpg task/noise=none
+all there is           python run.py --help"""
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 register_resolvers()
@@ -92,6 +95,8 @@ def _fit(cfg: DictConfig, cell: Cell) -> Mapping[str, Any]:
     if summary["status"] == "failed":
         write_atomic(folder / ERROR, f"{summary['error']}\n".encode())
     print(said(summary, folder / f"{summary['answer']}.png"))
+    if summary["status"] == "done" and not HydraConfig.get().overrides.task:
+        print(NEXT)
     if summary["status"] == "interrupted":  # "interrupted by SIGINT": 130, as shells count
         raise SystemExit(128 + signal.Signals[summary["stop_reason"].split()[-1]])
     return summary
@@ -127,7 +132,8 @@ def said(summary: Mapping[str, Any], path: Path) -> str:
     rows = {key: score.measured(summary[key]) + (f" {score.note}" if score.unit and score.note else "")
             for key, score in scores.items() if score.terminal and summary.get(key) is not None}
     if "psnr" in rows and summary["psnr_observed"] is not None:
-        rows["psnr"] += f" (observation {SCORES['psnr_observed'].text(summary['psnr_observed'])})"
+        observed, gain = summary["psnr_observed"], summary["psnr"] - summary["psnr_observed"]
+        rows["psnr"] += f" (observation {SCORES['psnr_observed'].text(observed)}: {gain:+.2f} dB)"
     if "psnr_peak" in rows:
         peak = SCORES["psnr_peak"]
         where = f"at iteration {summary['peak_iteration']} ({peak.note})"
@@ -140,7 +146,7 @@ def said(summary: Mapping[str, Any], path: Path) -> str:
                              f"{summary['stop_reason']}")
         pace = f" ({SCORES['seconds_per_iteration'].text(summary['seconds_per_iteration'])} an iteration)"
     rows["seconds"] = SCORES["seconds"].text(summary["seconds"]) + pace
-    rows["picture"] = str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    rows["picture"] = str(from_here(path))
     if path.with_suffix(".mp4").exists():
         rows["film"] = rows["picture"].removesuffix(".png") + ".mp4"
     width = max(map(len, rows))  # plain lines: a table of rich cuts the path off at the terminal's width

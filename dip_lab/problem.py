@@ -47,13 +47,15 @@ class Problem(nn.Module):
         self.register_buffer("target", target, persistent=False)
         self.image_shape = (len(observation), *operator.image_shape(tuple(observation.shape[1:])))
 
-    def misfit(self, image: Tensor, frames: slice = ALL, corruption: Tensor | None = None) -> Tensor:
+    def misfit(self, image: Tensor, frames: slice = ALL, corruption: Tensor | None = None,
+               observation: Tensor | None = None) -> Tensor:
         """Scalar data term between `A(image)` and the observation.
 
         Args:
             image: the images of `frames`.
             frames: those of the clip, or of the stack of tiles, that `image` holds.
             corruption: what is added to A(image), for all frames; None: nothing.
+            observation: used instead of the problem's own.
         """
         prediction = (self.operator if frames == ALL else self.operator.of_frames(frames))(image)
         if corruption is not None:
@@ -61,7 +63,8 @@ class Problem(nn.Module):
         counted = self.counted
         if counted is not None and len(counted) > 1:
             counted = counted[frames]
-        return self.measure(prediction, self.observation[frames], counted)
+        observation = self.observation if observation is None else observation
+        return self.measure(prediction, observation[frames], counted)
 
     def hold_out(self, held: Tensor) -> None:
         """Leave the values of the observation where `held` (its shape, bool) is true out of the misfit."""

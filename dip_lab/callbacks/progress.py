@@ -1,8 +1,9 @@
-"""A bar with iteration, speed, ETA, loss, PSNR and why the fit may stop; plain lines where there is no terminal."""
+"""What a fit does and how long it takes; then a bar with speed, loss, PSNR and why it may stop, or plain lines."""
 
 import logging
 import math
 import time
+from pathlib import Path
 
 import pytorch_lightning as pl
 from rich.console import Console
@@ -11,13 +12,17 @@ from rich.progress import Progress as Bar
 
 from dip_lab.checks import number
 from dip_lab.results.history import History
+from dip_lab.runs.files import from_here
 
 log = logging.getLogger(__name__)
 PLAIN_SECONDS = 10.0
+TIMED = 5  # steps, after the first one, which is slower
 
 
 class Progress(pl.Callback):
-    """Shows the latest row of the history; reads nothing from the device.
+    """Says after a few steps how long the fit takes, then shows the latest row of the history.
+
+    It reads nothing from the device.
 
     Args:
         seconds: shortest time between two refreshes.
@@ -25,16 +30,18 @@ class Progress(pl.Callback):
 
     def __init__(self, seconds: float):
         self.seconds = number("callbacks.progress.seconds", seconds, 0, math.inf)
-        self.history: History | None = None  # set by the experiment, as are the two below
+        self.history: History | None = None  # set by the experiment, as are those below
         self.iterations = 0
         self.stopping = None
+        self.what = ""  # such as "denoise astronaut with skip"
+        self.picture: Path | None = None  # where the restoration so far can be watched
         self._bar: Bar | None = None
         self._first = (0, 0.0)
         self._shown = 0.0
         self._rows = 0
 
     def on_train_start(self, trainer, module) -> None:
-        console = Console(stderr=True)
+        console = self._console = Console(stderr=True)
         if console.is_terminal:
             self._bar = Bar(
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
@@ -50,6 +57,8 @@ class Progress(pl.Callback):
             self._first, self._shown = (iteration, now), now
             return
         speed = (iteration - self._first[0]) / max(now - self._first[1], 1e-9)
+        if iteration - self._first[0] == TIMED:
+            self._announce(module, speed)
         if self._bar is not None and now - self._shown >= self.seconds:
             shown = {"speed": f"{speed:.1f} it/s", "text": self._text()}
             self._bar.update(self._task, completed=iteration, refresh=True, **shown)
@@ -58,6 +67,22 @@ class Progress(pl.Callback):
             left = (self.iterations - iteration) / speed
             log.info("%d/%d  %.1f it/s  at most %.0f s left  %s", iteration, self.iterations, speed, left, self._text())
             self._shown, self._rows = now, len(self.history.rows)
+
+    def _announce(self, module, speed: float) -> None:
+        """The first line: what is done, at most how long it takes, and where to watch it."""
+        *_, height, width = module.problem.image_shape
+        before = self._first[0] - 1
+        left = self.iterations - before
+        line = f"{self.what}, {width}x{height}: " + (f"continued after iteration {before}, " if before else "")
+        line += f"at most {left} iterations of {1 / speed:.2g} s, {_minutes(left / speed)}"
+        if self.stopping.rule.patience is not None:
+            line += "; the stopping rule may end it sooner"
+        if self.picture:
+            line += f"\nwatch it in {from_here(self.picture)}"
+        if self._bar is not None:
+            self._console.print(line, highlight=False, soft_wrap=True)
+        else:
+            log.info("%s", line)
 
     def _text(self) -> str:
         if not self.history.rows:
@@ -81,3 +106,16 @@ class Progress(pl.Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def _minutes(seconds: float) -> str:
+    """
+    >>> _minutes(49.6), _minutes(100), _minutes(4000)
+    ('50 s', '1 min 40 s', '1 h 7 min')
+    """
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

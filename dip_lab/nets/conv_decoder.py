@@ -40,7 +40,7 @@ class ConvDecoder(nn.Module):
         width = integer("net.width", width, 1)
         layers = integer("net.layers", layers, 2)
         self.upscale = integer("net.upscale", upscale, 2)
-        self.mode = one_of("net.upsample", upsample, UPSAMPLINGS)
+        self.upsample = nn.Upsample(mode=one_of("net.upsample", upsample, UPSAMPLINGS))
         norm = one_of("net.norm", norm, NORMS)
         activation = one_of("net.activation", activation, ACTIVATIONS)
         padding = one_of("net.padding", padding, PADDINGS)
@@ -58,6 +58,7 @@ class ConvDecoder(nn.Module):
         for i, layer in enumerate(self.layers, 1):
             if i <= growing:
                 scale = self.upscale ** (i / growing)
-                x = F.interpolate(x, [round(side * scale) for side in z.shape[2:]], mode=self.mode)
+                size = [round(side * scale) for side in z.shape[2:]]
+                x = F.interpolate(x, size, mode=self.upsample.mode, align_corners=self.upsample.align_corners)
             x = layer(x)
         return to_image(self.head(x))

@@ -53,7 +53,8 @@ class Merge(nn.Module):
     def rewritten(self, deep: Tensor) -> bool:
         """Whether this map takes the rewrite. It was measured on CPUs only, and needs statistics of the batch."""
         large = 4 * deep.numel() * deep.element_size() >= LARGE
-        return self.can_rewrite and self.training and deep.device.type == "cpu" and large
+        shifted = not self.upsample.align_corners  # else the taps change from pixel to pixel
+        return self.can_rewrite and shifted and self.training and deep.device.type == "cpu" and large
 
     def without_the_enlarged_map(self, deep: Tensor, skip: Tensor | None) -> Tensor:
         """The rewrite. The deep map's norm is folded into the weights: its statistics come from the small map."""

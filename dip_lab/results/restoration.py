@@ -20,7 +20,7 @@ from dip_lab.results.summary import Summary
 from dip_lab.results.verdicts import STOPPING_CSV, Verdict
 from dip_lab.results.verdicts import as_csv as verdicts_csv
 from dip_lab.runs.files import write_atomic, write_json
-from dip_lab.runs.folder import RESULT
+from dip_lab.runs.folder import PREVIEW, RESULT
 from dip_lab.scores import SCORES
 
 
@@ -79,7 +79,10 @@ class Restoration:
 
     def save(self, folder: Path) -> None:
         """Write pictures and plots, and the summary last: a folder with a summary is complete."""
-        write_atomic(folder / f"{self.answer}.png", encode_png(poster(self.image)))
+        picture = encode_png(poster(self.image))
+        write_atomic(folder / f"{self.answer}.png", picture)
+        if (folder / PREVIEW).exists():  # somebody may be watching it
+            write_atomic(folder / PREVIEW, picture)
         if self.frames:
             self._save_film(folder)
         if self.history.rows:  # a baseline has none

@@ -42,6 +42,11 @@ def _write_atomic(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
+def from_here(path: Path) -> Path:
+    """The path as a person in the current folder would type it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file; numbers that JSON does not know (NaN, infinity) become null."""
     write_atomic(path, (json.dumps(_finite(content), indent=2, allow_nan=False) + "\n").encode())

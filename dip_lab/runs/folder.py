@@ -14,6 +14,7 @@ from dip_lab.runs.files import write_atomic, write_json
 log = logging.getLogger(__name__)
 RESULT = "result.json"
 ERROR = "error.txt"
+PREVIEW = "restoration.png"  # what a fit has reached, renewed while it runs
 WEIGHTS = Path("checkpoints", "weights.pt")  # the network as its last iteration left it
 
 
