@@ -22,7 +22,7 @@ from dip_lab.runs.identity import Cell
 __all__ = ["Restoration", "restore"]
 
 
-def restore(picture: Any, task: str = "denoise", net: str = "skip_narrow", overrides: Sequence[str] = (),
+def restore(picture: Any, task: str = "denoise", net: str = "skip_fast", overrides: Sequence[str] = (),
             folder: str | Path | None = None) -> Restoration:
     """Restore one picture; in a notebook, draw the curve while it fits.
 

@@ -26,6 +26,7 @@ from dip_lab.latents.image import ImageLatent
 from dip_lab.loggers.tracker import Tracker
 from dip_lab.memory import check_memory
 from dip_lab.module import DeepImagePrior
+from dip_lab.nets.detail import width_for
 from dip_lab.nets.torch2017 import set_align_corners, set_norm_weights
 from dip_lab.nets.weights import initialise, load_weights
 from dip_lab.precision import autocast_dtype
@@ -174,6 +175,8 @@ def build_generator(cfg: DictConfig, problem: Problem, mode: Mode | None = None)
     latents += [instantiate(cfg.latent) for _ in places[1:]]
     for place, latent in zip(places, latents, strict=True):
         latent.setup(problem.part(slice(place, place + 1)) if count > 1 else problem)
+    if cfg.net.get("width") == "auto":
+        cfg = OmegaConf.merge(cfg, {"net": {"width": width_for(problem.observed(), problem.operator.known)}})
     net = build_net(cfg, latents[0].depth, channels, mode.kernel if count > 1 else 1)
     check_latent(net, latents[0])
     coarse = cfg.generator.coarse_to_fine

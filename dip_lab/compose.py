@@ -16,6 +16,8 @@ from dip_lab.catalogue import config_folder
 from dip_lab.runs.identity import Cell, cell_of
 from dip_lab.spelling import expand_shadow
 
+Params = Mapping[str, str] | Sequence[Mapping[str, str]]  # what a sweep sweeps, or several one after the other
+
 
 def compose(overrides: Sequence[str]) -> DictConfig:
     """The config that `python run.py` would run with these overrides, with the node `hydra`, which knows the choices.
@@ -40,15 +42,19 @@ def cells_of(experiment: Sequence[str]) -> list[DictConfig]:
         return [hydra.compose("run", overrides, return_hydra_config=True) for overrides in cells]
 
 
-def combinations(loader: ConfigLoader, params: Mapping[str, str], arguments: Sequence[str]) -> list[list[str]]:
+def combinations(loader: ConfigLoader, params: Params, arguments: Sequence[str]) -> list[list[str]]:
     """The overrides of each cell of a sweep: all combinations of the values; arguments replace params.
+
+    Of several `params` the sweeps follow each other.
 
     Raises:
         HydraException: an override cannot be read, or is an interval, which needs a search.
     """
-    parser = OverridesParser.create(config_loader=loader)
-    swept = parser.parse_overrides([*(f"{key}={values}" for key, values in params.items()), *arguments])
-    return BasicSweeper.split_arguments(swept, max_batch_size=None)[0]
+    parser, cells = OverridesParser.create(config_loader=loader), []
+    for each in [params] if isinstance(params, Mapping) else params:
+        swept = parser.parse_overrides([*(f"{key}={values}" for key, values in each.items()), *arguments])
+        cells += BasicSweeper.split_arguments(swept, max_batch_size=None)[0]
+    return cells
 
 
 def cell_at(cfg: DictConfig, hydra_node: DictConfig, folder: Path | None, **chosen: str) -> Cell:

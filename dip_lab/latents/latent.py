@@ -28,12 +28,14 @@ class Latent(nn.Module):
             [0, 1]) or "coarse" (features at the small size that a decoder starts from).
         depth: channels of z; for a latent made of the picture, known only after `setup`.
         z: (1, depth, H, W) float32 buffer, not persistent: `prepare` makes it again from the seed.
+        ramp: iterations in which the jitter grows from 0 to its full size; 0: it is full from the start.
 
     Raises:
         ValueError: `depth` is not a whole number of at least 1, or `jitter` is not a number of at least 0.
     """
 
     kind = "full"
+    ramp = 0
     z: Tensor | None
 
     def __init__(self, depth: int, jitter: float) -> None:
@@ -66,7 +68,11 @@ class Latent(nn.Module):
             return self.z
         if self._jittered is None or not _alike(self._jittered, self.z):
             self._jittered = torch.empty_like(self.z)
-        return draw_(self._jittered, self._seed, iteration).mul_(self.jitter).add_(self.z)
+        return draw_(self._jittered, self._seed, iteration).mul_(self.std(iteration)).add_(self.z)
+
+    def std(self, iteration: int) -> float:
+        """The standard deviation of an iteration's jitter."""
+        return self.jitter * min(1.0, iteration / self.ramp) if self.ramp else self.jitter
 
     def penalty(self, image: Tensor, crop: Callable[[Tensor], Tensor]) -> Tensor | float:
         """A term that the latent adds to the loss, by default 0; `crop` cuts the margin around the image off."""

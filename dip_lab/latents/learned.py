@@ -20,7 +20,7 @@ class Learned(Latent):
     def __init__(self, start: Latent, lr: float) -> None:
         super().__init__(start.depth, start.jitter)
         self.lr = number("latent.lr", lr, 0, above=True)
-        self.start = start
+        self.start, self.ramp = start, start.ramp
         self.kind = start.kind
         del self._buffers["z"]  # a parameter from `prepare` on
 
@@ -41,5 +41,5 @@ class Learned(Latent):
         with torch.no_grad():
             if self._jittered is None or self._jittered.device != self.z.device:
                 self._jittered = torch.empty_like(self.z)
-            noise = draw_(self._jittered, self._seed, iteration).mul_(self.jitter)
+            noise = draw_(self._jittered, self._seed, iteration).mul_(self.std(iteration))
         return self.z + noise

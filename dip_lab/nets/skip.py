@@ -34,7 +34,8 @@ class Skip(nn.Module):
     """Encoder and decoder joined at every scale by a thin branch, all convolutions with batch-norm.
 
     Lists of per-scale values start with the outermost scale. `width` and `depth` describe a network with the
-    same number of channels at every scale; a list `channels` replaces both, which are then ignored.
+    same number of channels at every scale; a list `channels` replaces both, which are then ignored. Without
+    `outer_skip` the outermost scale has no branch, whatever `skip_channels` says.
     Every published variant is a set of these values (see tests/nets/test_published_counts.py).
 
     Raises:
@@ -62,6 +63,7 @@ class Skip(nn.Module):
         padding: str,
         mix_1x1: bool,
         activation: str,
+        outer_skip: bool = True,
     ):
         super().__init__()
         if channels is None:
@@ -70,6 +72,8 @@ class Skip(nn.Module):
             widths = [integer("net.channels", c, 1) for c in listed("net.channels", channels)]
         scales = len(widths)
         skips = [integer("net.skip_channels", c, 0) for c in per_scale("net.skip_channels", skip_channels, scales)]
+        if not flag("net.outer_skip", outer_skip):
+            skips[0] = 0
         k_down = [kernel_size("net.kernel_down", k) for k in per_scale("net.kernel_down", kernel_down, scales)]
         k_up = [kernel_size("net.kernel_up", k) for k in per_scale("net.kernel_up", kernel_up, scales)]
         k_skip = [kernel_size("net.kernel_skip", k) for k in per_scale("net.kernel_skip", kernel_skip, scales)]

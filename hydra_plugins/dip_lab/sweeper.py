@@ -1,6 +1,5 @@
 """The sweeper of dip_lab, `hydra/sweeper=cells`. Hydra takes plugins only from packages inside `hydra_plugins`."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -9,7 +8,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from dip_lab import sweep
-from dip_lab.compose import combinations
+from dip_lab.compose import Params, combinations
 from dip_lab.runs.files import write_atomic
 
 
@@ -19,11 +18,12 @@ class CellSweeper(Sweeper):
     Hydra's own sweeper composes each cell twice, and starts a process or a cluster job just to find that it is done.
 
     Args:
-        params: {key: values} to be swept, written as on the command line, which overrides them.
+        params: {key: values} to be swept, written as on the command line, which overrides them; or a list of such
+            maps, whose sweeps follow each other.
         max_batch_size: cells handed to the launcher at once; None: all of them.
     """
 
-    def __init__(self, params: Mapping[str, str] | None, max_batch_size: int | None):
+    def __init__(self, params: Params | None, max_batch_size: int | None):
         self.params, self.max_batch_size = params or {}, max_batch_size
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:

@@ -1,0 +1,97 @@
+"""What each setting of a sweep was worth: seconds to the PSNR of a reference, and the PSNR of the answers.
+
+    python run.py experiment=ablation/default data.root=...            # the sweep; run it again to continue it
+    python scripts/levers.py outputs/ablation_default --time           # seconds of a step, in both kinds of processor
+    python scripts/levers.py outputs/ablation_default --reference 'net=skip stopping=fixed iterations=1800'
+    python scripts/levers.py outputs/ablation_default --versus 'net=skip_narrow' '(none)'
+
+A setting is what the command of a cell says about the fit; its seconds are its iterations times the seconds of a step
+on an idle machine, which `--time` writes to steps.json in the sweep's folder. There the settings take turns, in a
+process for each kind of processor: as this one is, and as one without AVX-512.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]  # the checkout's dip_lab; net_costs
+from dip_lab.checks import one_line  # noqa: E402
+from dip_lab.mistakes import MISTAKES  # noqa: E402
+from dip_lab.results.png import figure_png  # noqa: E402
+from dip_lab.runs.files import write_atomic, write_json  # noqa: E402
+from dip_lab.runs.folder import read_result  # noqa: E402
+from dip_lab.tables.levers import frontier_figure, levers_table, setting_of, tries_of, versus_table  # noqa: E402
+
+STEPS = "steps.json"
+WORLDS = {"as it is": {}, "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2",
+                                   "MKL_ENABLE_INSTRUCTIONS": "AVX2"}}
+ROUNDS, BLOCK, WARM_UP = 5, 4, 3
+
+
+def timed(group: Path, size: int) -> dict[str, float]:
+    """{setting: seconds of a step on a picture of this size}, medians of blocks in turn."""
+    from net_costs import bare_step
+    from omegaconf import OmegaConf
+
+    from dip_lab.machine import tune_allocator
+
+    tune_allocator()
+    steps = {}
+    for path in sorted(group.glob("*/result.json")):
+        result = read_result(path.parent)
+        if result.get("status") == "done" and result["task"] == "denoise" and setting_of(result) not in steps:
+            _, steps[setting_of(result)] = bare_step(OmegaConf.create(result["config"]), size, "cpu")
+    seconds, iteration = {setting: [] for setting in steps}, 0
+    for turn in range(ROUNDS + 1):
+        for setting, step in steps.items():
+            started = time.perf_counter()
+            for _ in range(BLOCK if turn else WARM_UP):
+                iteration += 1
+                step(iteration)
+            if turn:
+                seconds[setting].append((time.perf_counter() - started) / BLOCK)
+    return {setting: statistics.median(values) for setting, values in seconds.items()}
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("group", type=Path, help="the folder of the sweep")
+    parser.add_argument("--time", action="store_true", help="measure the seconds of a step")
+    parser.add_argument("--timed", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=int, default=256, help="side of the picture that is timed, px")
+    parser.add_argument("--reference", help="the setting whose PSNR is to be reached")
+    parser.add_argument("--versus", nargs=2, metavar=("OLD", "NEW"), help="two settings, problem by problem")
+    parser.add_argument("--figure", nargs="+", metavar="SETTING::NAME", help="draw PSNR against seconds, and name these")
+    args = parser.parse_args(arguments)
+    if args.timed:
+        print(json.dumps(timed(args.group, args.size)))
+        return
+    if args.time:
+        command = [sys.executable, __file__, str(args.group), "--timed", "--size", str(args.size)]
+        found = {world: json.loads(subprocess.run(command, env=os.environ | more, check=True, text=True,
+                                                  stdout=subprocess.PIPE).stdout) for world, more in WORLDS.items()}
+        write_json(args.group / STEPS, found)
+    path = args.group / STEPS
+    steps, tries = json.loads(path.read_text()) if path.exists() else {}, tries_of(args.group)
+    if args.reference:
+        print(levers_table(tries, args.reference, steps))
+    if args.versus:
+        print(versus_table(tries, *args.versus, steps))
+    if args.figure:
+        named = dict(each.split("::") for each in args.figure)
+        out = args.group / "levers.png"
+        write_atomic(out, figure_png(frontier_figure(tries, next(iter(steps.values())), named), dpi=110))
+        print(out)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except MISTAKES as error:
+        print(one_line(error), file=sys.stderr)
+        sys.exit(2)

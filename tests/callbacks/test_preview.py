@@ -1,0 +1,67 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image
+
+from dip_lab.callbacks.preview import Preview
+
+GREY = torch.full((1, 3, 8, 8), 0.5)
+
+
+def module(output=GREY, average=None):
+    return SimpleNamespace(output=output, average=SimpleNamespace(image=average),
+                           problem=SimpleNamespace(shown=lambda image: image))
+
+
+def seen(folder):
+    with Image.open(folder / "restoration.png") as picture:
+        return picture.getpixel((0, 0))
+
+
+def test_it_shows_the_average_and_waits(tmp_path):
+    preview = Preview(seconds=3600)
+    preview.folder = tmp_path
+    preview.on_train_batch_end(None, module(average=GREY + 0.3), None, 1, 0)
+    assert seen(tmp_path) == (204, 204, 204)
+    preview.on_train_batch_end(None, module(), None, 2, 1)
+    assert seen(tmp_path) == (204, 204, 204)
+
+
+def test_without_an_average_it_shows_the_output_as_often_as_it_may(tmp_path):
+    preview = Preview(seconds=0)
+    preview.folder = tmp_path
+    preview.on_train_batch_end(None, module(), None, 1, 0)
+    assert seen(tmp_path) == (128, 128, 128)
+    preview._due = 0.0
+    preview.on_train_batch_end(None, module(output=GREY * 0), None, 2, 1)
+    assert seen(tmp_path) == (0, 0, 0)
+
+
+def test_without_a_folder_it_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Preview(seconds=0).on_train_batch_end(None, module(), None, 1, 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_does_not_end_the_fit(tmp_path, monkeypatch, caplog):
+    def full(path, data):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("dip_lab.callbacks.preview.write_atomic", full)
+    preview = Preview(seconds=0)
+    preview.folder = tmp_path
+    preview.on_train_batch_end(None, module(), None, 1, 0)
+    assert "No space left" in caplog.text
+
+
+def test_at_the_end_it_holds_the_answer(fit_tiny, tmp_path):
+    restoration = fit_tiny("iterations=3", "callbacks.preview.seconds=0", folder=tmp_path)
+    with Image.open(tmp_path / "restoration.png") as last, Image.open(tmp_path / f"{restoration.answer}.png") as answer:
+        assert last.tobytes() == answer.tobytes()
+
+
+@pytest.mark.parametrize("seconds", [-1, "soon"])
+def test_wrong_seconds(seconds):
+    with pytest.raises(ValueError, match=f"callbacks.preview.seconds={seconds}"):
+        Preview(seconds)
