@@ -76,6 +76,9 @@ def _comments(path: Path) -> list[str]:
 
 
 def _latent_of(net: str) -> str:
-    """The option of configs/latent that a net's YAML chooses, or that of run.yaml."""
-    text = (config_folder() / "net" / f"{net}.yaml").read_text() + (config_folder() / "run.yaml").read_text()
+    """The option of configs/latent that a net's YAML chooses, or that of the optimiser it brings, or of run.yaml."""
+    text = (config_folder() / "net" / f"{net}.yaml").read_text()
+    for optimizer in re.findall(r"override /optimizer@_global_\.optimizer: (\w+)", text):
+        text += (config_folder() / "optimizer" / f"{optimizer}.yaml").read_text()
+    text += (config_folder() / "run.yaml").read_text()
     return re.search(r"(?:override /latent@_global_\.|- )latent: (\w+)", text)[1]

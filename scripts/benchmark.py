@@ -1,5 +1,6 @@
 """Speed of one fit step against the textbook: `python scripts/benchmark.py step --sizes 64 128 256`; and, in
-net_costs.py, what each generator costs: `python scripts/benchmark.py nets --size 256`.
+net_costs.py, what each generator costs: `python scripts/benchmark.py nets --size 256`; and, in quality.py, the seconds
+to a PSNR: `python scripts/benchmark.py quality`.
 
 Contenders, all denoising one random RGB picture:
 
@@ -41,6 +42,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]  # the checkout's dip_lab; net_costs
 import net_costs  # noqa: E402
+import quality  # noqa: E402
 from net_costs import bare_step, random_pixels  # noqa: E402
 
 LOOPS = ("textbook", "dip_lab", "bare")
@@ -455,6 +457,10 @@ def parser() -> argparse.ArgumentParser:
     two.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     two.add_argument("--csv", type=Path, metavar="FILE", help="write the numbers here too")
     two.set_defaults(run=lambda arguments: net_costs.run(arguments, processor()))
+    three = commands.add_parser("quality", help="seconds to a PSNR, for settings and pictures",
+                                description=quality.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    quality.add_arguments(three)
+    three.set_defaults(run=lambda arguments: quality.run(arguments, processor()))
     return top
 
 

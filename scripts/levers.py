@@ -7,12 +7,11 @@
 
 A setting is what the command of a cell says about the fit; its seconds are its iterations times the seconds of a step
 on an idle machine, which `--time` writes to steps.json in the sweep's folder. There the settings take turns, in a
-process for each kind of processor: as this one is, and as one without AVX-512.
+process for each kind of processor (worlds.py).
 """
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,8 @@ import time
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]  # the checkout's dip_lab; net_costs
+from worlds import WORLDS, inside  # noqa: E402
+
 from dip_lab.checks import one_line  # noqa: E402
 from dip_lab.mistakes import MISTAKES  # noqa: E402
 from dip_lab.results.png import figure_png  # noqa: E402
@@ -28,8 +29,6 @@ from dip_lab.runs.folder import read_result  # noqa: E402
 from dip_lab.tables.levers import frontier_figure, levers_table, setting_of, tries_of, versus_table  # noqa: E402
 
 STEPS = "steps.json"
-WORLDS = {"as it is": {}, "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2",
-                                   "MKL_ENABLE_INSTRUCTIONS": "AVX2"}}
 ROUNDS, BLOCK, WARM_UP = 5, 4, 3
 
 
@@ -66,15 +65,18 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--size", type=int, default=256, help="side of the picture that is timed, px")
     parser.add_argument("--reference", help="the setting whose PSNR is to be reached")
     parser.add_argument("--versus", nargs=2, metavar=("OLD", "NEW"), help="two settings, problem by problem")
-    parser.add_argument("--figure", nargs="+", metavar="SETTING::NAME", help="draw PSNR against seconds, and name these")
+    parser.add_argument("--figure", nargs="+", metavar="SETTING::NAME",
+                        help="draw PSNR against seconds, and name these")
     args = parser.parse_args(arguments)
     if args.timed:
         print(json.dumps(timed(args.group, args.size)))
         return
     if args.time:
         command = [sys.executable, __file__, str(args.group), "--timed", "--size", str(args.size)]
-        found = {world: json.loads(subprocess.run(command, env=os.environ | more, check=True, text=True,
-                                                  stdout=subprocess.PIPE).stdout) for world, more in WORLDS.items()}
+        found = {}
+        for world in WORLDS:
+            with inside(world):
+                found[world] = json.loads(subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout)
         write_json(args.group / STEPS, found)
     path = args.group / STEPS
     steps, tries = json.loads(path.read_text()) if path.exists() else {}, tries_of(args.group)

@@ -101,9 +101,10 @@ def test_a_folder_gets_the_files_of_the_design(tmp_path):
 def test_every_experiment_composes(name):
     cfg = compose([f"experiment={name}"])
     params = cfg.hydra.sweeper.params
-    first = {key: str(values).split(",")[0] for key, values in (params or {}).items() if "glob" not in str(values)}
-    cell = compose([f"experiment={name}", *(f"{key}={value}" for key, value in first.items())])
-    OmegaConf.to_container(cell.task, resolve=True)
+    for each in params if OmegaConf.is_list(params) else [params or {}]:
+        first = {key: str(values).split(",")[0] for key, values in each.items() if "glob" not in str(values)}
+        cell = compose([f"experiment={name}", *(f"{key}={value}" for key, value in first.items())])
+        OmegaConf.to_container(cell.task, resolve=True)
     assert not params or cfg.hydra.mode.name == "MULTIRUN", "a table needs hydra.mode: MULTIRUN"
 
 
@@ -111,6 +112,15 @@ def test_every_experiment_composes(name):
 def test_the_first_line_says_what_it_is(path):
     first = path.read_text().splitlines()[0]
     assert first.startswith("# ") and len(first) > 10
+
+
+@pytest.mark.parametrize("name", sorted(p.relative_to(CONFIGS / "experiment").with_suffix("").as_posix()
+                                        for folder in ("published", "paper")
+                                        for p in (CONFIGS / "experiment" / folder).glob("*.yaml")))
+def test_the_published_fits_are_not_touched_by_the_default(name):
+    cfg = compose([f"experiment={name}"])
+    assert cfg.optimizer._target_ == "torch.optim.Adam" and cfg.net.get("outer_skip", True)
+    assert cfg.average.get("decay", 0.99) == 0.99 and not cfg.latent.get("ramp")
 
 
 def targets(node):

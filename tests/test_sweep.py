@@ -314,3 +314,14 @@ def test_memory_stays_flat(tmp_path):
                          env={**os.environ, "OMP_NUM_THREADS": "1"})
     early, late = map(float, re.search(r"RSS (\S+) (\S+)", ran.stdout).groups())
     assert late < early + 25, ran.stdout[-500:]
+
+
+def test_several_sweeps_follow_each_other(command, tmp_path):
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "two.yaml").write_text(
+        "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"
+        "      - {seed: '0,1', net.width: 4}\n      - {seed: 1, net.width: '4,6'}\n")
+    code, said = command("-cd", "own", "experiment=two", *[each for each in TINY if each != "net.width=4"])
+    assert code == 0 and last_line(said).startswith("3 done, 0 skipped, 0 failed")
+    widths = sorted((result["seed"], result["config"]["net"]["width"]) for result in results().values())
+    assert widths == [(0, 4), (1, 4), (1, 6)]

@@ -9,10 +9,11 @@ from statistics import fmean, median
 
 from matplotlib.figure import Figure
 
+from dip_lab.runs.identity import AROUND
 from dip_lab.tables.cells import Row, read_cells
 from dip_lab.tables.grid import as_markdown
 
-PROBLEM = ("data", "task", "seed")  # what is restored; all other keys of a command make the setting
+PROBLEM = ("data", "task", "seed")  # keys that say what is restored; most others make the setting
 MARGIN = 0.1  # dB below the reference's PSNR that count as reached
 WITHOUT = "(none)"
 
@@ -61,7 +62,7 @@ def setting_of(result: Mapping) -> str:
     'net=skip iterations=600'
     """
     own = {key: value for key, value in result["overrides"].items()
-           if key.split(".")[0].split("/")[0] not in PROBLEM and key != "experiment"}
+           if key.split(".")[0].split("/")[0] not in (*PROBLEM, *AROUND)}
     return " ".join(f"{key}={json.dumps(value) if isinstance(value, list | bool) else value}".replace(" ", "")
                     for key, value in own.items()) or WITHOUT
 

@@ -1,11 +1,11 @@
 import pytest
 import torch
+from shared import DATA, shared
 
 from dip_lab.build import build_generator, build_problem
 from dip_lab.compose import compose
 from dip_lab.data.images import Images, read_picture
 from dip_lab.nets.detail import WIDTHS, detail, width_for
-from shared import DATA, shared
 
 GENERATOR = torch.Generator().manual_seed(0)
 NOISE = torch.randn(1, 1, 64, 64, generator=GENERATOR)

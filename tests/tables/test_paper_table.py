@@ -118,4 +118,4 @@ def test_csv_and_latex_hold_the_same_numbers(table):
 
 def test_an_experiment_without_a_table_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no node table.rows"):
-        entries([planned_at(cfg, tmp_path) for cfg in cells_of(["experiment=fast"])])
+        entries([planned_at(cfg, tmp_path) for cfg in cells_of(["experiment=medical/mri"])])
