@@ -61,8 +61,8 @@ def test_files_and_summary(fit_tiny, tmp_path):
     restoration = fit_tiny("iterations=40", folder=tmp_path)
     files = sorted(path.name for path in tmp_path.iterdir())
     assert files == ["checkpoints", "dip_denoised.png", "dip_denoised_curves.png", "dip_denoised_panel.png",
-                     "history.csv", "latent.png", "observed.png", "result.json", "snapshots", "stopping.csv",
-                     "target.png"]
+                     "history.csv", "latent.png", "observed.png", "restoration.png", "result.json", "snapshots",
+                     "stopping.csv", "target.png"]
     assert sorted(path.name for path in (tmp_path / "snapshots").iterdir()) == ["000020.png", "000040.png"]
     for path in tmp_path.glob("*.png"):
         with Image.open(path) as image:
