@@ -136,7 +136,8 @@ def build_fit(cfg: DictConfig, piece: Piece, callbacks: Sequence[pl.Callback]) -
         torch.set_num_threads(checkpoint.threads)
     history = History(COLUMNS, folder / "history.csv" if folder else None)
     history.resume(start)
-    preview.folder, progress.picture = folder, preview.path
+    preview.folder = folder
+    progress.picture = preview.path
     progress.history, progress.iterations = history, cfg.iterations
     progress.what = f"{cell.options['task']} {problem.name} with {cell.options['net']}"
     curves = Curves(history, cfg.log_every, stopping, lambda: checkpoint.fitted_seconds)

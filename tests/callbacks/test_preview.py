@@ -1,3 +1,4 @@
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -55,8 +56,10 @@ def test_a_full_disk_does_not_end_the_fit(tmp_path, monkeypatch, caplog):
     assert "No space left" in caplog.text
 
 
-def test_at_the_end_it_holds_the_answer(fit_tiny, tmp_path):
-    restoration = fit_tiny("iterations=3", "callbacks.preview.seconds=0", folder=tmp_path)
+def test_at_the_end_it_holds_the_answer_and_the_first_line_named_it(fit_tiny, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        restoration = fit_tiny("iterations=8", "callbacks.preview.seconds=0", folder=tmp_path)
+    assert f"watch it in {tmp_path / 'restoration.png'}" in caplog.text
     with Image.open(tmp_path / "restoration.png") as last, Image.open(tmp_path / f"{restoration.answer}.png") as answer:
         assert last.tobytes() == answer.tobytes()
 
