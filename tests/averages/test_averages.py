@@ -21,6 +21,15 @@ def test_published_formula(decay):
         torch.testing.assert_close(ema.image.double(), expected, rtol=0, atol=1e-6)
 
 
+def test_corrected_gives_each_output_the_weight_of_its_age():
+    ema, decay = EMA(0.9, corrected=True), 0.9
+    for i, output in enumerate(OUTPUTS, 1):
+        ema.update(output, i)
+        ages = [decay ** (i - j) for j in range(1, i + 1)]
+        expected = sum(age * past.double() for age, past in zip(ages, OUTPUTS, strict=False)) / sum(ages)
+        torch.testing.assert_close(ema.image.double(), expected, rtol=0, atol=1e-6)
+
+
 def test_updates_in_place_and_leaves_the_outputs_alone():
     ema, before = EMA(0.5), OUTPUTS[0].clone()
     ema.update(OUTPUTS[0], 1)

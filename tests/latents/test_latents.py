@@ -216,3 +216,28 @@ def test_any_latent_can_be_the_start_of_a_learned_one(net, start, kind):
     generator = build_generator(cfg, build_problem(cfg.task, Images("random", torch.rand(1, 3, 64, 64)), 0))
     assert generator.latent.kind == kind and generator.latent.z.requires_grad
     assert generator(1).shape == (1, 3, 64, 64)
+
+
+def test_the_jitter_grows_to_its_full_size():
+    full, growing = (Noise("uniform", 0.1, 2, 0.5, ramp) for ramp in (0, 100))
+    for latent in (full, growing):
+        latent.prepare(8, 8, 0)
+    for iteration, share in ((1, 0.01), (50, 0.5), (100, 1), (300, 1)):
+        jitter = full(iteration) - full.z
+        torch.testing.assert_close(growing(iteration) - growing.z, share * jitter)
+        assert growing.std(iteration) == pytest.approx(0.5 * share)
+    assert torch.equal(growing(None), growing.z)
+
+
+def test_muon_brings_the_growing_jitter_and_the_short_average_unless_another_is_chosen():
+    cfg = compose(["optimizer=muon", "net=skip"])
+    assert cfg.latent.ramp > 0 and cfg.average.decay < 0.99
+    cfg = compose(["optimizer=muon", "latent=fourier", "average=window"])
+    assert "ramp" not in cfg.latent and "decay" not in cfg.average
+    assert compose(["optimizer=muon", "net=skip_vase"]).latent._target_.endswith("Meshgrid")
+
+
+@pytest.mark.parametrize("ramp", [-1, 0.5])
+def test_a_wrong_ramp_is_refused(ramp):
+    with pytest.raises(ValueError, match=f"latent.ramp={ramp}: give a whole number"):
+        Noise("uniform", 0.1, 2, 0.5, ramp)

@@ -171,6 +171,11 @@ def test_a_list_of_channels_overrides_width_and_depth():
     assert build("skip", width=None, depth=None, channels=[4, 8, 8]).stride == 8
 
 
+def test_without_the_outer_skip_only_the_outermost_scale_has_no_branch():
+    net = build("skip", depth=3, skip_channels=2, outer_skip=False)
+    assert [scale.branch is not None for scale in net.scales] == [False, True, True]
+
+
 def test_yaml_lists_of_omegaconf_are_taken():
     values = OmegaConf.create({"channels": [4, 8], "skip_channels": [0, 2]})
     net = build("skip", channels=values.channels, skip_channels=values.skip_channels)
