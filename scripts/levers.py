@@ -2,7 +2,7 @@
 
     python run.py experiment=ablation/default data.root=...            # the sweep; run it again to continue it
     python scripts/levers.py outputs/ablation_default --time           # seconds of a step, in both kinds of processor
-    python scripts/levers.py outputs/ablation_default --reference 'net=skip stopping=fixed iterations=1800'
+    python scripts/levers.py outputs/ablation_default --problems 'House, sigma 25' --reference 'net=skip_narrow'
     python scripts/levers.py outputs/ablation_default --versus 'net=skip_narrow' '(none)'
 
 A setting is what the command of a cell says about the fit; its seconds are its iterations times the seconds of a step
@@ -63,6 +63,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--time", action="store_true", help="measure the seconds of a step")
     parser.add_argument("--timed", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, default=256, help="side of the picture that is timed, px")
+    parser.add_argument("--problems", nargs="+", metavar="TEXT", help="only these, such as 'House, sigma 25'")
     parser.add_argument("--reference", help="the setting whose PSNR is to be reached")
     parser.add_argument("--versus", nargs=2, metavar=("OLD", "NEW"), help="two settings, problem by problem")
     parser.add_argument("--figure", nargs="+", metavar="SETTING::NAME",
@@ -80,6 +81,7 @@ def main(arguments: list[str]) -> None:
         write_json(args.group / STEPS, found)
     path = args.group / STEPS
     steps, tries = json.loads(path.read_text()) if path.exists() else {}, tries_of(args.group)
+    tries = [each for each in tries if not args.problems or each.problem in args.problems]
     if args.reference:
         print(levers_table(tries, args.reference, steps))
     if args.versus:
