@@ -111,7 +111,7 @@ class Progress(pl.Callback):
 def _minutes(seconds: float) -> str:
     """
     >>> _minutes(49.6), _minutes(100), _minutes(4000)
-    ('50 s', '1 min 40 s', '1 h 7 min')
+    ('50 s', '1 min 40 s', '1 h 6 min')
     """
     seconds = round(seconds)
     if seconds < 60:

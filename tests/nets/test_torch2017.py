@@ -58,6 +58,7 @@ def test_nearest_upsampling_has_no_corners_to_align():
     assert net(torch.rand(1, 2, 16, 16)).shape == (1, 3, 16, 16)
 
 
+@pytest.mark.slow
 def test_every_network_with_a_norm_or_bilinear_upsampling_has_both_values():
     for name in options("net"):
         net = compose([f"net={name}"]).net

@@ -6,10 +6,9 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from dip_lab.build import build_problem
+from dip_lab.build import build_net, build_problem
 from dip_lab.compose import compose
 from dip_lab.data.images import Images
-from dip_lab.instantiate import instantiate
 from dip_lab.png import encode_png
 from dip_lab.tasks.guided import Guided, variation
 
@@ -114,8 +113,7 @@ def test_the_published_settings():
     cfg = compose(["experiment=paper/flash"])
     assert cfg.iterations == 601 and cfg.optimizer.lr == 0.1 and cfg.latent.noise_depth == cfg.latent.jitter == 0
     assert cfg.latent.path.endswith("cave01_00_flash.jpg") and cfg.data.name == "cave01_01_noflash" and cfg.task.given
-    net = instantiate({key: value for key, value in cfg.net.items() if key != "lr"},
-                      in_channels=3, out_channels=3)
+    net = build_net(cfg, 3, 3)
     # published: 2 184 307, whose inner batch norms are at the same places
     assert sum(weight.numel() for weight in net.parameters()) == 2184307
 

@@ -43,7 +43,7 @@ def test_the_latent_moves_linearly_between_keyframes():
 
 
 def test_jitter_is_that_of_the_iteration():
-    generator = generator_of_clip("latent.jitter=0.1")
+    generator = generator_of_clip("latent=noise", "latent.jitter=0.1")
     first, second, again = (generator._input(iteration, slice(2, 6)).clone() for iteration in (1, 2, 1))
     assert torch.equal(first, again) and 0.08 < float((first - second).std()) / 2**0.5 < 0.12
 
