@@ -143,8 +143,7 @@ def build_fit(cfg: DictConfig, piece: Piece, callbacks: Sequence[pl.Callback]) -
     curves = Curves(history, cfg.log_every, stopping, lambda: checkpoint.fitted_seconds)
     snapshots = [Snapshots(folder / "snapshots", cfg.log_every_image)] if folder else []
     # The order matters: the rule looks first, so that the guard's snapshot holds what it saw.
-    watchers = [stopping, guard, curves, *snapshots, preview, checkpoint, interrupt, progress,
-                *callbacks]
+    watchers = [stopping, guard, curves, *snapshots, preview, checkpoint, interrupt, progress, *callbacks]
     trainer = instantiate({**OmegaConf.to_container(cfg.trainer, resolve=True), "_partial_": True},
                           gradient_clip_val=cfg.descent.clip)
     return Fit(cell, module, cfg.iterations, start, stopping, guard, checkpoint, interrupt, history, watchers, trainer)

@@ -113,3 +113,14 @@ def known(results: Iterable[Mapping[str, Any]]) -> dict[str, Score]:
 def judged(scores: Mapping[str, Score]) -> dict[str, str]:
     """{key: "higher" or "lower"} of the scores whose best value a list marks."""
     return {key: score.better for key, score in scores.items() if score.better and score.marked and score.listed}
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(7), duration(125), duration(7500)
+    ('7 s', '2 min 5 s', '2 h 5 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -12,8 +12,8 @@ process for each kind of processor (worlds.py).
 
 import argparse
 import json
+import multiprocessing
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -45,15 +45,16 @@ def timed(group: Path, size: int) -> dict[str, float]:
         result = read_result(path.parent)
         if result.get("status") == "done" and result["task"] == "denoise" and setting_of(result) not in steps:
             _, steps[setting_of(result)] = bare_step(OmegaConf.create(result["config"]), size, "cpu")
-    seconds, iteration = {setting: [] for setting in steps}, 0
-    for turn in range(ROUNDS + 1):
+    for step in steps.values():
+        for iteration in range(1, WARM_UP + 1):
+            step(iteration)
+    seconds = {setting: [] for setting in steps}
+    for turn in range(ROUNDS):
         for setting, step in steps.items():
             started = time.perf_counter()
-            for _ in range(BLOCK if turn else WARM_UP):
-                iteration += 1
-                step(iteration)
-            if turn:
-                seconds[setting].append((time.perf_counter() - started) / BLOCK)
+            for k in range(BLOCK):
+                step(WARM_UP + 1 + turn * BLOCK + k)
+            seconds[setting].append((time.perf_counter() - started) / BLOCK)
     return {setting: statistics.median(values) for setting, values in seconds.items()}
 
 
@@ -61,7 +62,6 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("group", type=Path, help="the folder of the sweep")
     parser.add_argument("--time", action="store_true", help="measure the seconds of a step")
-    parser.add_argument("--timed", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--size", type=int, default=256, help="side of the picture that is timed, px")
     parser.add_argument("--problems", nargs="+", metavar="TEXT", help="only these, such as 'House, sigma 25'")
     parser.add_argument("--reference", help="the setting whose PSNR is to be reached")
@@ -69,15 +69,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--figure", nargs="+", metavar="SETTING::NAME",
                         help="draw PSNR against seconds, and name these")
     args = parser.parse_args(arguments)
-    if args.timed:
-        print(json.dumps(timed(args.group, args.size)))
-        return
     if args.time:
-        command = [sys.executable, __file__, str(args.group), "--timed", "--size", str(args.size)]
         found = {}
         for world in WORLDS:
-            with inside(world):
-                found[world] = json.loads(subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout)
+            with inside(world), multiprocessing.get_context("spawn").Pool(1) as pool:
+                found[world] = pool.apply(timed, (args.group, args.size))
         write_json(args.group / STEPS, found)
     path = args.group / STEPS
     steps, tries = json.loads(path.read_text()) if path.exists() else {}, tries_of(args.group)
@@ -86,6 +82,8 @@ def main(arguments: list[str]) -> None:
         print(levers_table(tries, args.reference, steps))
     if args.versus:
         print(versus_table(tries, *args.versus, steps))
+    if args.figure and not steps:
+        raise ValueError(f"{path}: not there: --time measures the seconds that the figure needs")
     if args.figure:
         named = dict(each.split("::") for each in args.figure)
         out = args.group / "levers.png"

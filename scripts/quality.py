@@ -21,6 +21,8 @@ from typing import Any
 
 from worlds import WORLDS, inside
 
+from dip_lab.tables.grid import as_markdown
+
 TURN = 10  # steps
 MARGIN = 0.1  # dB
 
@@ -94,10 +96,10 @@ def _fitted(connection: Connection, picture: str, overrides: Sequence[str]) -> d
     return {key: summary[key] for key in ("psnr", "ssim", "iterations", "stop_reason")}
 
 
-def started(arguments: argparse.Namespace) -> list[Run]:
-    """One waiting process for each picture, setting and kind of processor."""
+def started(picture: Path, settings: Sequence[str], worlds: Sequence[str]) -> list[Run]:
+    """One waiting process for each setting and kind of processor."""
     context, runs = multiprocessing.get_context("spawn"), []
-    for picture, setting, world in itertools.product(arguments.pictures, arguments.settings, arguments.worlds):
+    for setting, world in itertools.product(settings, worlds):
         name, _, overrides = setting.partition("=")
         mine, theirs = context.Pipe()
         with inside(world):
@@ -110,7 +112,7 @@ def run(arguments: argparse.Namespace, machine: str) -> None:
     """The subcommand `quality`: prints a line for each fit that ends, and at last a table."""
     lines = []
     for picture in arguments.pictures:  # those of one picture take turns: fewer processes in memory
-        runs = started(argparse.Namespace(**vars(arguments) | {"pictures": [picture]}))
+        runs = started(picture, arguments.settings, arguments.worlds)
         while running := [each for each in runs if each.summary is None]:
             for each in running:
                 each.turn()
@@ -120,8 +122,6 @@ def run(arguments: argparse.Namespace, machine: str) -> None:
         lines += lines_of(runs, arguments.psnr)
     header = ["picture", "setting", "processor", "seconds to reach", "seconds in all", "iterations", "answer, dB",
               "SSIM", "ended by"]
-    from dip_lab.tables.grid import as_markdown
-
     table = as_markdown(header, lines)
     print(f"{machine}\n\n{table}")
     if arguments.out:

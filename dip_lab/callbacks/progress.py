@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 from dip_lab.checks import number
 from dip_lab.results.history import History
 from dip_lab.runs.files import from_here
+from dip_lab.scores import duration
 
 log = logging.getLogger(__name__)
 PLAIN_SECONDS = 10.0
@@ -74,7 +75,7 @@ class Progress(pl.Callback):
         before = self._first[0] - 1
         left = self.iterations - before
         line = f"{self.what}, {width}x{height}: " + (f"continued after iteration {before}, " if before else "")
-        line += f"at most {left} iterations of {1 / speed:.2g} s, {_minutes(left / speed)}"
+        line += f"at most {left} iterations of {1 / speed:.2g} s, {duration(left / speed)}"
         if self.stopping.rule.patience is not None:
             line += "; the stopping rule may end it sooner"
         if self.picture:
@@ -106,16 +107,3 @@ class Progress(pl.Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-def _minutes(seconds: float) -> str:
-    """
-    >>> _minutes(49.6), _minutes(100), _minutes(4000)
-    ('50 s', '1 min 40 s', '1 h 6 min')
-    """
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

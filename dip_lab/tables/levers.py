@@ -1,14 +1,16 @@
 """Which setting reaches a PSNR in how many seconds, from the files of a sweep's cells alone. No torch."""
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 
 from matplotlib.figure import Figure
 
+from dip_lab.results.verdicts import STOPPING_CSV, read_verdicts
 from dip_lab.runs.identity import AROUND
 from dip_lab.tables.cells import Row, read_cells
 from dip_lab.tables.grid import as_markdown
@@ -76,8 +78,10 @@ def _try(cell: Row) -> Try:
     sigma = cell.value("task.sigma") if result["noise"] == "gaussian" else None
     degraded = result["task"] if result["task"] != "denoise" else f"sigma {sigma}"
     problem = f"{result['picture']}, {degraded}" + (f", seed {result['seed']}" if result["seed"] else "")
+    verdicts = cell.folder / STOPPING_CSV
+    obeyed = [row for row in read_verdicts(verdicts) if row["obeyed"] == "True"] if verdicts.exists() else []
     return Try(setting_of(result), problem, curve, result["psnr"], result["ssim"], result["iterations"],
-               "has not fallen" in result["stop_reason"] or "down to" in result["stop_reason"])
+               any(row["stopped_iteration"] for row in obeyed))
 
 
 def levers_table(tries: Sequence[Try], reference: str, steps: Mapping[str, Mapping[str, float]]) -> str:
@@ -100,12 +104,13 @@ def levers_table(tries: Sequence[Try], reference: str, steps: Mapping[str, Mappi
     for setting, mine in by_setting(each for each in tries if each.problem in goals).items():
         reached = [each.reached(goals[each.problem] - MARGIN) for each in mine]
         missed = sum(iteration is None for iteration in reached)
-        iterations = None if missed else fmean(reached)
+        iterations = math.inf if missed else fmean(reached)
         gaps = [each.psnr - goals[each.problem] for each in mine]
-        seconds = [iterations * world[setting] if iterations and setting in world else None for world in steps.values()]
-        lines.append((iterations if iterations else 1e9, [
-            f"`{setting}`", str(len(mine)), f"{iterations:.0f}" if iterations else f"missed {missed}",
-            *(f"{s:.0f}" if s else "-" for s in seconds), f"{fmean(gaps):+.2f}", f"{min(gaps):+.2f}",
+        seconds = ["-" if missed or setting not in world else f"{iterations * world[setting]:.0f}"
+                   for world in steps.values()]
+        lines.append((iterations, [
+            f"`{setting}`", str(len(mine)), f"missed {missed}" if missed else f"{iterations:.0f}", *seconds,
+            f"{fmean(gaps):+.2f}", f"{min(gaps):+.2f}",
             f"{fmean(each.iterations for each in mine):.0f}", f"{sum(each.ended for each in mine)} of {len(mine)}"]))
     header = ["setting", "fits", "iterations to reach it", *(f"seconds, {world}" for world in steps),
               "answer against it, dB: mean", "worst", "iterations in all", "ended by the rule"]
@@ -113,7 +118,11 @@ def levers_table(tries: Sequence[Try], reference: str, steps: Mapping[str, Mappi
 
 
 def versus_table(tries: Sequence[Try], old: str, new: str, steps: Mapping[str, Mapping[str, float]]) -> str:
-    """Two settings problem by problem: PSNR, SSIM, iterations, seconds; and how many times fewer seconds."""
+    """Two settings problem by problem: PSNR, SSIM, iterations, seconds; and how many times fewer seconds.
+
+    Processors on which one of the two was not timed are left out.
+    """
+    steps = {world: times for world, times in steps.items() if old in times and new in times}
     pairs = defaultdict(dict)
     for each in tries:
         if each.setting in (old, new):
@@ -136,7 +145,7 @@ def versus_table(tries: Sequence[Try], old: str, new: str, steps: Mapping[str, M
     return as_markdown(header, lines) + (f"\nMedian: {medians}.\n" if medians else "")
 
 
-def by_setting(tries) -> dict[str, list[Try]]:
+def by_setting(tries: Iterable[Try]) -> dict[str, list[Try]]:
     """The tries of each setting, in the order of the first."""
     found = defaultdict(list)
     for each in tries:

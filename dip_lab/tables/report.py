@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from dip_lab.runs.files import write_atomic
 from dip_lab.runs.folder import ERROR
-from dip_lab.scores import Score, judged
+from dip_lab.scores import Score, duration, judged
 from dip_lab.tables.album import RESTORED, Album, film_of, shown_pictures
 from dip_lab.tables.cells import GROUPS, Row, read_cells, varied
 from dip_lab.tables.compare import scores_of
@@ -236,17 +236,6 @@ def failure(cell: Row, label: str) -> dict[str, str]:
         trace = ""
     error = text(cell.result.get("error")) or "no error was written"
     return {"label": label, "folder": cell.folder.name, "error": error, "trace": trace[-ERROR_END:]}
-
-
-def duration(seconds: float) -> str:
-    """
-    >>> duration(7), duration(125), duration(7500)
-    ('7 s', '2 min 5 s', '2 h 5 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def curves_of(cell: Row) -> dict[str, list]:

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from dip_lab.results.history import COLUMNS
+from dip_lab.results.verdicts import STOPPING_CSV, Verdict, as_csv
 from dip_lab.tables.levers import frontier_figure, levers_table, setting_of, tries_of, versus_table
 
 STEPS = {"bf16": {"net=skip": 0.5, "(none)": 0.1}, "AVX2": {"net=skip": 1.0, "(none)": 0.2}}
@@ -18,6 +19,8 @@ def cell(group, name, overrides, picture, curve, psnr, stop="held out error has 
               "overrides": {"data.name": picture, **overrides}, "config": {"task": {"sigma": 25}}, "psnr": psnr,
               "ssim": 0.9, "iterations": 10 * len(curve), "stop_reason": stop, **more}
     (folder / "result.json").write_text(json.dumps(result))
+    stopped = result["iterations"] if "has not fallen" in stop else None
+    (folder / STOPPING_CSV).write_text(as_csv([Verdict("holdout", True, 10, stopped, psnr, 0.0, 0)]))
     with open(folder / "history.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="")
         writer.writeheader()
