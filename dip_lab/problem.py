@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from dip_lab.data.registry import located
 from dip_lab.frames import ALL, stacked
 from dip_lab.randomness import seed_of
 from dip_lab.tasks.evaluation import Evaluation
+from dip_lab.tasks.noise import estimated_std
 from dip_lab.tasks.operators import Operator, Stack, prepare, windowed
-from dip_lab.tasks.views import View
+from dip_lab.tasks.views import View, is_picture
 
 
 class Problem(nn.Module):
@@ -112,6 +114,17 @@ class Problem(nn.Module):
     def guide(self) -> Tensor:
         """What a network gets as its input, made from the observation, `(N, c, H, W)`."""
         return self.view.guide(self.observation, self.operator)
+
+    def noise_std(self) -> float | None:
+        """Standard deviation of the observation's noise, if it is white, as estimated from (the first frame of) it.
+
+        None where it is not a picture, or where no four pixels together were measured.
+        """
+        if not is_picture(self.observation.shape[1:], self.image_shape[1:]):
+            return None
+        known = None if self.operator.known is None else self.operator.known[:1]
+        std = estimated_std(self.observation[:1], known)
+        return None if math.isnan(std) else std
 
     @torch.no_grad()
     def shown(self, image: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ class Pictured(Protocol):
 
     def guide(self) -> Tensor: ...
 
+    def noise_std(self) -> float | None: ...
+
 
 class Latent(nn.Module):
     """The network's fixed input. A subclass says what z is in `_fixed`.
@@ -68,7 +70,7 @@ class Latent(nn.Module):
             return self.z
         if self._jittered is None or not _alike(self._jittered, self.z):
             self._jittered = torch.empty_like(self.z)
-        return draw_(self._jittered, self._seed, iteration).mul_(self.std(iteration)).add_(self.z)
+        return draw_(self._jittered, self._seed, iteration, self.std(iteration)).add_(self.z)
 
     def std(self, iteration: int) -> float:
         """The standard deviation of an iteration's jitter."""
@@ -82,17 +84,17 @@ class Latent(nn.Module):
         """Update z after a step, whose detached output (1, C, H, W) is `image`. Default: does nothing."""
 
 
-def draw_(noise: Tensor, seed: int, iteration: int) -> Tensor:
-    """Fill (N, C, H, W) with the jitter N(0, 1) of an iteration, channels last.
+def draw_(noise: Tensor, seed: int, iteration: int, std: float) -> Tensor:
+    """Fill (N, C, H, W) with the jitter of an iteration, std * N(0, 1), channels last.
 
     In another order than that of the memory, `normal_` is 12 times slower on a CPU.
     """
     channels_last = noise.permute(0, 2, 3, 1)
     generator = generator_of(seed, "jitter", iteration, noise.device)
     if channels_last.is_contiguous():
-        channels_last.normal_(generator=generator)
+        channels_last.normal_(0, std, generator=generator)
     else:
-        channels_last.copy_(torch.empty(channels_last.shape, device=noise.device).normal_(generator=generator))
+        channels_last.copy_(torch.empty(channels_last.shape, device=noise.device).normal_(0, std, generator=generator))
     return noise
 
 

@@ -41,5 +41,5 @@ class Learned(Latent):
         with torch.no_grad():
             if self._jittered is None or self._jittered.device != self.z.device:
                 self._jittered = torch.empty_like(self.z)
-            noise = draw_(self._jittered, self._seed, iteration).mul_(self.std(iteration))
+            noise = draw_(self._jittered, self._seed, iteration, self.std(iteration))
         return self.z + noise

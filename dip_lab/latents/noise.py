@@ -1,13 +1,18 @@
 """Random latent: the published default."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from dip_lab.checks import integer, number, one_of
-from dip_lab.latents.latent import Latent
+from dip_lab.latents.latent import Latent, Pictured
 from dip_lab.randomness import generator_of
 
 LAWS = {"uniform": torch.rand, "normal": torch.randn}
+# Published: (the noise's standard deviation, the jitter for it). The first also where there is nothing to estimate.
+KNOWN, TWICE = (25 / 255, 1 / 30), (50 / 255, 1 / 20)
+LEAST, MOST = 0.01, 0.1
 
 
 class Noise(Latent):
@@ -17,19 +22,34 @@ class Noise(Latent):
         law: "uniform" or "normal".
         scale: what the draw is multiplied by; published 0.1.
         depth: channels.
-        jitter: standard deviation of the noise added at each iteration.
+        jitter: standard deviation of the noise added at each iteration; "auto": the more, the noisier the observation.
         ramp: iterations in which the jitter grows from 0 to that; 0: it is full from the start, as published.
 
     Raises:
         ValueError: `law` is unknown, `scale` is not positive, `depth` is below 1, or `jitter` or `ramp` is negative.
     """
 
-    def __init__(self, law: str, scale: float, depth: int, jitter: float, ramp: int = 0) -> None:
-        super().__init__(depth, jitter)
+    def __init__(self, law: str, scale: float, depth: int, jitter: float | str, ramp: int = 0) -> None:
+        self.by_noise = jitter == "auto"
+        super().__init__(depth, KNOWN[1] if self.by_noise else jitter)
         self.ramp = integer("latent.ramp", ramp, 0)
         self.law = one_of("latent.law", law, LAWS)
         self.scale = number("latent.scale", scale, 0, above=True)
 
+    def setup(self, problem: Pictured) -> None:
+        if self.by_noise and (std := problem.noise_std()) is not None:
+            self.jitter = jitter_for(std)
+
     def _fixed(self, height: int, width: int, seed: int) -> Tensor:
         draw = LAWS[self.law](1, self.depth, height, width, generator=generator_of(seed, "latent"))
         return self.scale * draw
+
+
+def jitter_for(std: float) -> float:
+    """The jitter for a noise of this standard deviation: half as much again for twice the noise, as published.
+
+    >>> [round(jitter_for(sigma / 255), 4) for sigma in (0, 15, 25, 50, 100)]
+    [0.01, 0.0247, 0.0333, 0.05, 0.075]
+    """
+    power = math.log(TWICE[1] / KNOWN[1]) / math.log(TWICE[0] / KNOWN[0])
+    return min(max(KNOWN[1] * (std / KNOWN[0]) ** power, LEAST), MOST)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dip_lab.checks import number
-from dip_lab.tasks.noise import Gaussian, estimated_std
+from dip_lab.tasks.noise import Gaussian
 
 
 def law_of(problem: Any, sigma: str | float, rule: str) -> Any:
@@ -22,7 +22,7 @@ def law_of(problem: Any, sigma: str | float, rule: str) -> Any:
             raise ValueError(f"stopping={rule}: the observation has no noise to compare with: try stopping=wmv")
         return problem.noise
     if sigma in ("auto", "estimate"):
-        if problem.operator.known is not None:
-            raise ValueError(f"stopping={rule}: noise cannot be estimated next to holes: give stopping.sigma=...")
-        sigma = 255 * estimated_std(problem.observation)
+        if (std := problem.noise_std()) is None:
+            raise ValueError(f"stopping={rule}: the noise cannot be estimated: give stopping.sigma=...")
+        sigma = 255 * std
     return Gaussian(number("stopping.sigma", sigma, 0, above=True), clip=True)

@@ -39,8 +39,5 @@ class Plateau(Minimum):
 
     def _measure(self, iteration: int, output: Tensor, average: Tensor | None) -> bool | None:
         weight = 1 - self.smoothing if self.observations else 1.0
-        self._smooth.lerp_(self.problem.misfit(output).double(), weight)
-        # Only a decrease by the share counts: otherwise the statistic stays at its best.
-        falls = self._smooth < self._best * (1 - self.least)
-        torch.where(falls, self._smooth, self._best, out=self._value)
+        self._value.copy_(self._smooth.lerp_(self.problem.misfit(output).double(), weight))
         return True

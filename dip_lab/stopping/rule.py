@@ -66,11 +66,11 @@ class StoppingRule:
         if self._allocated_for != (output.device, average is None):
             self._allocate(output, average)
             self._allocated_for = (output.device, average is None)
+        self._now.fill_(iteration)  # torch.tensor(iteration) would be a blocking copy on CUDA
         better = self._better(iteration, output, average)
         if self.patience is not None:
             better = better & ~self._confirmed
         self.better = better
-        self._now.fill_(iteration)  # torch.tensor(iteration) would be a blocking copy on CUDA
         torch.where(better, self._now, self._chosen, out=self._chosen)
         torch.sub(self._now, self._chosen, out=self._stale)
         torch.where(better, output, self.kept_output, out=self.kept_output)
@@ -179,14 +179,18 @@ class Minimum(StoppingRule):
     """A rule that answers with the first patience-confirmed minimum of a statistic; subclasses write `_measure`.
 
     Args:
-        patience: iterations without a strict decrease that confirm a minimum. At least 1.
+        patience: iterations without a decrease that confirm a minimum. At least 1.
         min_start: no candidate before this iteration.
+
+    Attributes:
+        least: smallest relative decrease that counts, in [0, 1).
 
     Raises:
         ValueError: `patience` or `min_start` is not a whole number or too small.
     """
 
     saved = (*StoppingRule.saved, "_value", "_best")
+    least = 0.0
 
     def __init__(self, patience: int, min_start: int) -> None:
         super().__init__()
@@ -208,7 +212,7 @@ class Minimum(StoppingRule):
             return self._yes
         if not measured:
             return ~self._yes
-        better = self._value < self._best
+        better = self._value < self._best * (1 - self.least)
         torch.where(better, self._value, self._best, out=self._best)
         return better
 

@@ -8,6 +8,7 @@ import math
 import statistics
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from dip_lab.checks import number
@@ -128,10 +129,14 @@ class Uniform:
         return clean.square() - clean + 1 / 3
 
 
-def estimated_std(observation: Tensor) -> float:
+def estimated_std(observation: Tensor, known: Tensor | None = None) -> float:
     """Standard deviation of white noise: median of |HH| over 0.6745, HH the finest diagonal Haar coefficients.
 
     Donoho and Johnstone, Ideal spatial adaptation by wavelet shrinkage, 1994. The mean over the channels.
+
+    Args:
+        observation: (1, C, H, W).
+        known: 1 where it was measured, broadcastable to it; the others' coefficients are left out. NaN if none is left.
 
     >>> import torch
     >>> noise = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -141,7 +146,10 @@ def estimated_std(observation: Tensor) -> float:
     height, width = (side // 2 * 2 for side in observation.shape[-2:])
     even, odd = observation[0, :, :height:2, :width].cpu(), observation[0, :, 1:height:2, :width].cpu()
     diagonal = (even[..., ::2] - even[..., 1::2] - odd[..., ::2] + odd[..., 1::2]) / 2
-    return statistics.fmean(float(channel.abs().median()) / 0.6745 for channel in diagonal)
+    if known is not None:
+        holes = F.max_pool2d(1 - known.cpu().expand_as(observation), 2)[0]
+        diagonal = diagonal.masked_fill(holes > 0, math.nan)
+    return statistics.fmean(float(channel.abs().nanmedian()) / 0.6745 for channel in diagonal)
 
 
 def _normal(like: Tensor, seed: int) -> Tensor:

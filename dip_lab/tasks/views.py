@@ -1,5 +1,7 @@
 """What is shown of a problem, and what a network may see of the observation: `task.view`."""
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ class View(nn.Module):
         c, h, w = observation.shape[1:]
         if (c, h, w) == (channels, height, width):
             return observation if operator.known is None else observation * operator.known
-        if c not in (1, channels) or abs(h * width - w * height) >= max(height, width):
+        if not is_picture((c, h, w), (channels, height, width)):
             back = operator.adjoint(observation)
             low, high = back.amin((1, 2, 3), keepdim=True), back.amax((1, 2, 3), keepdim=True)
             return (back - low) / (high - low).clamp(min=1e-12)
@@ -43,6 +45,12 @@ class View(nn.Module):
     def window(self, rows: slice, columns: slice) -> "View":
         """The view of a window of the image. Default: the same."""
         return self
+
+
+def is_picture(observation: Sequence[int], image: Sequence[int]) -> bool:
+    """Whether an observation (C, H, W) has the proportions of the image's, and its channels or one."""
+    (c, h, w), (channels, height, width) = observation, image
+    return c in (1, channels) and abs(h * width - w * height) < max(height, width)
 
 
 class Clamped(View):

@@ -90,7 +90,7 @@ class ClipGenerator(Generator):
             return z
         if self._noise is None or self._noise.device != z.device:
             self._noise = torch.empty_like(z)
-        return z.add_(draw_(self._noise, self.seed, iteration), alpha=self.latent.std(iteration))
+        return z.add_(draw_(self._noise, self.seed, iteration, self.latent.std(iteration)))
 
     def _merged(self, images: Tensor) -> Tensor:
         return images

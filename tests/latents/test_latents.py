@@ -241,3 +241,17 @@ def test_muon_brings_the_growing_jitter_and_the_short_average_unless_another_is_
 def test_a_wrong_ramp_is_refused(ramp):
     with pytest.raises(ValueError, match=f"latent.ramp={ramp}: give a whole number"):
         Noise("uniform", 0.1, 2, 0.5, ramp)
+
+
+def test_the_jitter_follows_the_noise():
+    def jitter(*options):
+        cfg = compose(["latent=ramped", *options])
+        picture = Images("grey", torch.full((1, 3, 64, 64), 0.5))
+        return build_generator(cfg, build_problem(cfg.task, picture, 0)).latent.jitter
+
+    assert jitter("task.sigma=25") == pytest.approx(1 / 30, rel=0.05)
+    assert jitter("task.sigma=50") == pytest.approx(1 / 20, rel=0.05)
+    assert jitter("task=inpaint") == 0.01 and jitter("task=super_resolution") == 0.01
+    assert jitter("task=inpaint", "task/noise=gaussian") == pytest.approx(1 / 30, rel=0.1)
+    assert jitter("task=mri") == pytest.approx(1 / 30)  # k-space is not a picture
+    assert jitter("latent.jitter=0.02") == 0.02

@@ -12,6 +12,7 @@ from dip_lab.stopping.self_validation import SelfValidation
 from dip_lab.tasks.inpaint import Masking
 from dip_lab.tasks.kernels import Box
 from dip_lab.tasks.masks import Bernoulli
+from dip_lab.tasks.noise import Gaussian, NoNoise
 from dip_lab.tasks.super_resolution import Downsample
 
 PATIENCE = 15
@@ -30,18 +31,13 @@ def emv_statistics(outputs, averages, problem, rule):
 
 
 def plateau_statistics(outputs, averages, problem, rule):
-    values, best = [], float("inf")
+    values = []
     for n in range(len(outputs)):
         misfits = [float((output.double() - problem.observation).square().mean()) for output in outputs[: n + 1]]
         smooth = misfits[0]
         for misfit in misfits[1:]:
             smooth = 0.5 * smooth + 0.5 * misfit
-        if n + 1 < rule.min_start:
-            values.append(smooth)
-            continue
-        if smooth < 0.99 * best:
-            best = smooth
-        values.append(best)
+        values.append(smooth)
     return values
 
 
@@ -50,25 +46,34 @@ def holdout_statistics(outputs, averages, problem, rule):
     return [float((average.double() - problem.observation)[held].square().mean()) for average in averages]
 
 
-def naive(values, iterations, patience, min_start):
-    best, chosen, stopped = float("inf"), None, None
+def naive(values, iterations, rule):
+    best, lowest, chosen, stopped = float("inf"), 0, None, None
+    later = getattr(rule, "later", 0)
     for iteration, value in zip(iterations, values, strict=True):
         if stopped is not None:
             break
-        if value is None or iteration < min_start:
+        if value is None or iteration < rule.min_start:
+            chosen = lowest = iteration
+        elif value < best * (1 - rule.least):
+            best, chosen, lowest = value, iteration, iteration
+        elif iteration <= lowest * (1 + later):
             chosen = iteration
-        elif value < best:
-            best, chosen = value, iteration
-        elif iteration - chosen >= patience:
+        elif iteration - chosen >= rule.patience:
             stopped = iteration
     return chosen, stopped
+
+
+def holdout(share=0.2, every=1, patience=PATIENCE, start=0, later=0.0, least=0.0):
+    return Holdout(share, every, patience, later, least, start)
 
 
 RULES = {
     "emv": (lambda start: EMV(forget=0.1, patience=PATIENCE, min_start=start), emv_statistics),
     "plateau": (lambda start: Plateau(least=0.01, smoothing=0.5, patience=PATIENCE, min_start=start),
                 plateau_statistics),
-    "holdout": (lambda start: Holdout(share=0.2, every=1, patience=PATIENCE, min_start=start), holdout_statistics),
+    "holdout": (lambda start: holdout(0.2, start=start), holdout_statistics),
+    "later": (lambda start: holdout(0.2, start=start, later=0.2), holdout_statistics),
+    "least": (lambda start: holdout(0.2, start=start, later=0.1, least=0.03), holdout_statistics),
 }
 
 
@@ -89,7 +94,7 @@ def averages_of(outputs, decay=0.8):
 @pytest.mark.parametrize("name", RULES)
 def test_equals_the_definition(name, start, seed, problem, trajectory):
     make, definition = RULES[name]
-    problem, rule = problem(), make(start)
+    problem, rule = problem(noise=NoNoise() if name == "least" else None), make(start)
     rule.setup(problem, seed=3)
     outputs = trajectory(problem, seed=seed)
     averages = averages_of(outputs)
@@ -98,7 +103,7 @@ def test_equals_the_definition(name, start, seed, problem, trajectory):
         rule.observe(iteration, output, average)
         if value is not None:
             assert rule.statistic == pytest.approx(value, rel=1e-5)
-    chosen, stopped = naive(values, range(1, len(outputs) + 1), PATIENCE, start)
+    chosen, stopped = naive(values, range(1, len(outputs) + 1), rule)
     assert (rule.chosen_iteration, rule.stopped_iteration) == (chosen, stopped)
     assert torch.equal(rule.kept_average, averages[chosen - 1])
 
@@ -137,7 +142,7 @@ def assert_equal(a, b):
 
 
 def test_holdout_finds_the_peak_of_the_average_and_leaves_the_values_out(problem, trajectory):
-    problem, rule = problem(), Holdout(share=0.2, every=1, patience=40, min_start=0)
+    problem, rule = problem(), holdout(0.2, 1, 40)
     rule.setup(problem, seed=1)
     assert 0.1 < rule.held.float().mean() < 0.3
     image = problem.target.clone().requires_grad_()
@@ -155,18 +160,26 @@ def test_holdout_finds_the_peak_of_the_average_and_leaves_the_values_out(problem
     assert abs(rule.chosen_iteration - (best + 1)) <= 12 and rule.stop
 
 
+@pytest.mark.parametrize(("noise", "least"), [(Gaussian(25, clip=True), 0), (NoNoise(), 0.05), ("unknown", 0.05)])
+def test_with_noise_any_decrease_counts(problem, noise, least):
+    rule, problem = holdout(least=0.05), problem(noise=None if noise == "unknown" else noise)
+    problem.noise = None if noise == "unknown" else noise
+    rule.setup(problem, seed=3)
+    assert rule.least == least
+
+
 def test_holdout_takes_from_what_is_known(problem):
     masking = Masking(Bernoulli(path=None, polarity="white", missing=0.5, per_channel=False))
     masking.known = (torch.arange(12 * 14).reshape(1, 1, 12, 14) % 2).float()
     inpainting = problem(operator=masking)
-    rule = Holdout(share=0.5, every=1, patience=9, min_start=0)
+    rule = holdout(0.5, 1, 9)
     rule.setup(inpainting, seed=1)
     assert rule.held.any() and not (rule.held & (masking.known == 0)).any()
 
 
 def test_holdout_of_super_resolution_is_in_the_small_picture(problem):
     enlarged = problem(operator=Downsample(2, Box(border="renormalise")))
-    rule = Holdout(share=0.5, every=1, patience=9, min_start=0)
+    rule = holdout(0.5, 1, 9)
     rule.setup(enlarged, seed=1)
     assert rule.held.shape == (1, 3, 6, 7)
     rule.observe(1, enlarged.target, None)
@@ -176,7 +189,7 @@ def test_holdout_of_super_resolution_is_in_the_small_picture(problem):
 
 def test_a_rule_looks_every_so_often(problem, trajectory):
     problem = problem()
-    rule = Holdout(share=0.2, every=5, patience=40, min_start=0)
+    rule = holdout(0.2, 5, 40)
     rule.setup(problem, seed=1)
     outputs = trajectory(problem)
     looks = []
@@ -200,9 +213,11 @@ def test_self_validation_finds_where_outputs_are_alike(problem, trajectory):
     (lambda: EMV(forget=0.1, patience=0, min_start=0), r"stopping\.patience=0"),
     (lambda: Plateau(least=-1, smoothing=0.5, patience=5, min_start=0), r"stopping\.least=-1"),
     (lambda: Plateau(least=0, smoothing=1, patience=5, min_start=0), r"stopping\.smoothing=1"),
-    (lambda: Holdout(share=0, every=1, patience=5, min_start=0), r"stopping\.share=0: give a number above 0"),
-    (lambda: Holdout(share=0.1, every=0, patience=5, min_start=0), r"stopping\.every=0"),
-    (lambda: Holdout(share=0.1, every=1, patience=5, min_start=-1), r"stopping\.min_start=-1"),
+    (lambda: holdout(0, 1, 5), r"stopping\.share=0: give a number above 0"),
+    (lambda: holdout(0.1, 0, 5), r"stopping\.every=0"),
+    (lambda: holdout(0.1, 1, 5, start=-1), r"stopping\.min_start=-1"),
+    (lambda: holdout(later=-1), r"stopping\.later=-1"),
+    (lambda: holdout(least=1), r"stopping\.least=1: give a number at least 0 and below 1"),
     (lambda: SelfValidation(1, 4, 5, 5, 0.1, 0.5, 1, 5, 0), r"stopping\.size=1"),
     (lambda: SelfValidation(4, 4, 5, 5, 0, 0.5, 1, 5, 0), r"stopping\.lr=0"),
 ])
@@ -213,4 +228,4 @@ def test_wrong_arguments_name_their_key(make, message):
 
 def test_holdout_of_nothing_is_refused(problem):
     with pytest.raises(ValueError, match=r"stopping\.share=1e-09: no value is held out"):
-        Holdout(share=1e-9, every=1, patience=5, min_start=0).setup(problem(), seed=0)
+        holdout(1e-9, 1, 5).setup(problem(), seed=0)

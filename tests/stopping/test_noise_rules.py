@@ -12,8 +12,10 @@ from dip_lab.stopping.discrepancy import Discrepancy
 from dip_lab.stopping.noise_level import law_of
 from dip_lab.stopping.sure import Sure
 from dip_lab.tasks.inpaint import Masking
+from dip_lab.tasks.kernels import Box
 from dip_lab.tasks.masks import Bernoulli
 from dip_lab.tasks.noise import Gaussian, Impulse, NoNoise, Poisson, Speckle, estimated_std
+from dip_lab.tasks.super_resolution import Downsample
 
 
 @pytest.mark.parametrize("law", [
@@ -45,6 +47,17 @@ def test_estimated_std(problem):
     assert estimated_std(odd) == pytest.approx(25 / 255, rel=0.15)
 
 
+def test_estimated_std_leaves_holes_out(problem):
+    noisy = Gaussian(25, clip=False)(torch.full((1, 3, 128, 128), 0.5), 0)
+    known = (torch.rand(1, 1, 128, 128, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    assert estimated_std(noisy * known, known) == pytest.approx(25 / 255, rel=0.1)
+    assert math.isnan(estimated_std(noisy, torch.zeros(1, 1, 1, 1)))
+    masking = Masking(Bernoulli(path=None, polarity="white", missing=0.5, per_channel=False))
+    masking.known = (torch.arange(12 * 14).reshape(1, 1, 12, 14) % 2).float()  # no two neighbours are known
+    assert problem().noise_std() > 0 and problem(operator=masking).noise_std() is None
+    assert problem(operator=Downsample(2, Box(border="renormalise"))).noise_std() > 0
+
+
 def test_the_law_is_known_estimated_or_said(problem):
     known = problem()
     assert law_of(known, "auto", "r") is known.noise
@@ -57,7 +70,8 @@ def test_the_law_is_known_estimated_or_said(problem):
     with pytest.raises(ValueError, match=r"stopping\.sigma=often: give a number"):
         law_of(known, "often", "r")
     masking = Masking(Bernoulli(path=None, polarity="white", missing=0.5, per_channel=False))
-    with pytest.raises(ValueError, match="next to holes"):
+    masking.known = torch.zeros(1, 1, 12, 14)
+    with pytest.raises(ValueError, match="the noise cannot be estimated"):
         law_of(problem(operator=masking), "estimate", "r")
 
 
