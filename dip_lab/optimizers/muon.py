@@ -77,7 +77,6 @@ class Muon(torch.optim.Optimizer):
                                       "exp_avg_sq": torch.zeros_like(weight)}
         kept = [[self.state[weight][key] for weight in weights] for key in ("exp_avg", "exp_avg_sq", "step")]
         adam(weights, [weight.grad for weight in weights], kept[0], kept[1], [], kept[2],
-             fused=weights[0].device.type == "cpu",  # a sixth of the time; on a GPU it wants the steps there
              amsgrad=False, beta1=0.9, beta2=0.999, lr=lr, weight_decay=0, eps=1e-8, maximize=False)
 
 

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from dip_lab.compose import compose
 from dip_lab.stopping.emv import EMV
 from dip_lab.stopping.holdout import Holdout
 from dip_lab.stopping.plateau import Plateau
@@ -229,3 +230,7 @@ def test_wrong_arguments_name_their_key(make, message):
 def test_holdout_of_nothing_is_refused(problem):
     with pytest.raises(ValueError, match=r"stopping\.share=1e-09: no value is held out"):
         holdout(1e-9, 1, 5).setup(problem(), seed=0)
+
+
+def test_inpainting_does_not_wait_for_falls_that_nobody_sees():
+    assert compose(["task=inpaint"]).stopping.least > 0 == compose(["task=denoise"]).stopping.least
