@@ -14,6 +14,7 @@ class Pictured(Protocol):
     """What a latent may see of a problem: never its target."""
 
     image_shape: tuple[int, int, int, int]
+    noise: object | None
 
     def guide(self) -> Tensor: ...
 

@@ -38,7 +38,8 @@ class Noise(Latent):
 
     def setup(self, problem: Pictured) -> None:
         if self.by_noise and (std := problem.noise_std()) is not None:
-            self.jitter = jitter_for(std)
+            # A camera's noise is related from pixel to pixel, and the estimate is then far too low.
+            self.jitter = max(jitter_for(std), KNOWN[1] if problem.noise is None else LEAST)
 
     def _fixed(self, height: int, width: int, seed: int) -> Tensor:
         draw = LAWS[self.law](1, self.depth, height, width, generator=generator_of(seed, "latent"))

@@ -254,4 +254,5 @@ def test_the_jitter_follows_the_noise():
     assert jitter("task=inpaint") == 0.01 and jitter("task=super_resolution") == 0.01
     assert jitter("task=inpaint", "task/noise=gaussian") == pytest.approx(1 / 30, rel=0.1)
     assert jitter("task=mri") == pytest.approx(1 / 30)  # k-space is not a picture
+    assert jitter("task.given=true") == pytest.approx(1 / 30)  # never less for a photo, whose noise is not white
     assert jitter("latent.jitter=0.02") == 0.02
