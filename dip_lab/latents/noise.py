@@ -10,9 +10,9 @@ from dip_lab.latents.latent import Latent, Pictured
 from dip_lab.randomness import generator_of
 
 LAWS = {"uniform": torch.rand, "normal": torch.randn}
-# Published: (the noise's standard deviation, the jitter for it). The first also where there is nothing to estimate.
-KNOWN, TWICE = (25 / 255, 1 / 30), (50 / 255, 1 / 20)
-LEAST, MOST = 0.01, 0.1
+STD, JITTER = 25 / 255, 1 / 30  # a noise's standard deviation and the published jitter for it
+PER_DOUBLING = 1.5  # published: 1/20 for twice that noise
+LOWEST, HIGHEST = 0.01, 0.1  # jitter
 
 
 class Noise(Latent):
@@ -22,7 +22,8 @@ class Noise(Latent):
         law: "uniform" or "normal".
         scale: what the draw is multiplied by; published 0.1.
         depth: channels.
-        jitter: standard deviation of the noise added at each iteration; "auto": the more, the noisier the observation.
+        jitter: standard deviation of the noise added at each iteration; "auto": by the noise that
+            is estimated in the observation (`jitter_for`), but at least 1/30 for a given one.
         ramp: iterations in which the jitter grows from 0 to that; 0: it is full from the start, as published.
 
     Raises:
@@ -30,16 +31,16 @@ class Noise(Latent):
     """
 
     def __init__(self, law: str, scale: float, depth: int, jitter: float | str, ramp: int = 0) -> None:
-        self.by_noise = jitter == "auto"
-        super().__init__(depth, KNOWN[1] if self.by_noise else jitter)
+        self.follows_noise = jitter == "auto"
+        super().__init__(depth, JITTER if self.follows_noise else jitter)
         self.ramp = integer("latent.ramp", ramp, 0)
         self.law = one_of("latent.law", law, LAWS)
         self.scale = number("latent.scale", scale, 0, above=True)
 
     def setup(self, problem: Pictured) -> None:
-        if self.by_noise and (std := problem.noise_std()) is not None:
+        if self.follows_noise and (std := problem.noise_std()) is not None:
             # A camera's noise is related from pixel to pixel, and the estimate is then far too low.
-            self.jitter = max(jitter_for(std), KNOWN[1] if problem.noise is None else LEAST)
+            self.jitter = max(jitter_for(std), JITTER if problem.noise is None else LOWEST)
 
     def _fixed(self, height: int, width: int, seed: int) -> Tensor:
         draw = LAWS[self.law](1, self.depth, height, width, generator=generator_of(seed, "latent"))
@@ -52,5 +53,4 @@ def jitter_for(std: float) -> float:
     >>> [round(jitter_for(sigma / 255), 4) for sigma in (0, 15, 25, 50, 100)]
     [0.01, 0.0247, 0.0333, 0.05, 0.075]
     """
-    power = math.log(TWICE[1] / KNOWN[1]) / math.log(TWICE[0] / KNOWN[0])
-    return min(max(KNOWN[1] * (std / KNOWN[0]) ** power, LEAST), MOST)
+    return min(max(JITTER * (std / STD) ** math.log2(PER_DOUBLING), LOWEST), HIGHEST)

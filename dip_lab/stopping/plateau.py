@@ -1,6 +1,5 @@
 """The usual early stopping on the loss: only a baseline, as the loss of an untrained network keeps falling."""
 
-import torch
 from torch import Tensor
 
 from dip_lab.checks import number
@@ -24,20 +23,12 @@ class Plateau(Minimum):
 
     uses_observation = True
     statistic_name = "misfit"
-    saved = (*Minimum.saved, "_smooth")
 
     def __init__(self, least: float, smoothing: float, patience: int, min_start: int) -> None:
         super().__init__(patience, min_start)
         self.least = number("stopping.least", least, 0, 1, below=True)
         self.smoothing = number("stopping.smoothing", smoothing, 0, 1, below=True)
-        self._smooth = None
-
-    def _allocate(self, output: Tensor, average: Tensor | None) -> None:
-        super()._allocate(output, average)
-        if self._smooth is None:
-            self._smooth = torch.zeros_like(self._value)
 
     def _measure(self, iteration: int, output: Tensor, average: Tensor | None) -> bool | None:
-        weight = 1 - self.smoothing if self.observations else 1.0
-        self._value.copy_(self._smooth.lerp_(self.problem.misfit(output).double(), weight))
+        self._smooth_in(self.problem.misfit(output).double(), self.smoothing, first=not self.observations)
         return True

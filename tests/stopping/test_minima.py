@@ -72,9 +72,9 @@ RULES = {
     "emv": (lambda start: EMV(forget=0.1, patience=PATIENCE, min_start=start), emv_statistics),
     "plateau": (lambda start: Plateau(least=0.01, smoothing=0.5, patience=PATIENCE, min_start=start),
                 plateau_statistics),
-    "holdout": (lambda start: holdout(0.2, start=start), holdout_statistics),
-    "later": (lambda start: holdout(0.2, start=start, later=0.2), holdout_statistics),
-    "least": (lambda start: holdout(0.2, start=start, later=0.1, least=0.03), holdout_statistics),
+    "holdout": (lambda start: holdout(start=start), holdout_statistics),
+    "later": (lambda start: holdout(start=start, later=0.2), holdout_statistics),
+    "least": (lambda start: holdout(start=start, later=0.1, least=0.03), holdout_statistics),
 }
 
 
@@ -143,7 +143,7 @@ def assert_equal(a, b):
 
 
 def test_holdout_finds_the_peak_of_the_average_and_leaves_the_values_out(problem, trajectory):
-    problem, rule = problem(), holdout(0.2, 1, 40)
+    problem, rule = problem(), holdout(patience=40)
     rule.setup(problem, seed=1)
     assert 0.1 < rule.held.float().mean() < 0.3
     image = problem.target.clone().requires_grad_()
@@ -161,10 +161,10 @@ def test_holdout_finds_the_peak_of_the_average_and_leaves_the_values_out(problem
     assert abs(rule.chosen_iteration - (best + 1)) <= 12 and rule.stop
 
 
-@pytest.mark.parametrize(("noise", "least"), [(Gaussian(25, clip=True), 0), (NoNoise(), 0.05), ("unknown", 0.05)])
+@pytest.mark.parametrize(("noise", "least"), [(Gaussian(25, clip=True), 0), (NoNoise(), 0.05), (None, 0.05)])
 def test_with_noise_any_decrease_counts(problem, noise, least):
-    rule, problem = holdout(least=0.05), problem(noise=None if noise == "unknown" else noise)
-    problem.noise = None if noise == "unknown" else noise
+    rule, problem = holdout(least=0.05), problem()
+    problem.noise = noise  # None: a given observation
     rule.setup(problem, seed=3)
     assert rule.least == least
 
@@ -173,14 +173,14 @@ def test_holdout_takes_from_what_is_known(problem):
     masking = Masking(Bernoulli(path=None, polarity="white", missing=0.5, per_channel=False))
     masking.known = (torch.arange(12 * 14).reshape(1, 1, 12, 14) % 2).float()
     inpainting = problem(operator=masking)
-    rule = holdout(0.5, 1, 9)
+    rule = holdout(share=0.5, patience=9)
     rule.setup(inpainting, seed=1)
     assert rule.held.any() and not (rule.held & (masking.known == 0)).any()
 
 
 def test_holdout_of_super_resolution_is_in_the_small_picture(problem):
     enlarged = problem(operator=Downsample(2, Box(border="renormalise")))
-    rule = holdout(0.5, 1, 9)
+    rule = holdout(share=0.5, patience=9)
     rule.setup(enlarged, seed=1)
     assert rule.held.shape == (1, 3, 6, 7)
     rule.observe(1, enlarged.target, None)
@@ -190,7 +190,7 @@ def test_holdout_of_super_resolution_is_in_the_small_picture(problem):
 
 def test_a_rule_looks_every_so_often(problem, trajectory):
     problem = problem()
-    rule = holdout(0.2, 5, 40)
+    rule = holdout(every=5, patience=40)
     rule.setup(problem, seed=1)
     outputs = trajectory(problem)
     looks = []
@@ -214,9 +214,9 @@ def test_self_validation_finds_where_outputs_are_alike(problem, trajectory):
     (lambda: EMV(forget=0.1, patience=0, min_start=0), r"stopping\.patience=0"),
     (lambda: Plateau(least=-1, smoothing=0.5, patience=5, min_start=0), r"stopping\.least=-1"),
     (lambda: Plateau(least=0, smoothing=1, patience=5, min_start=0), r"stopping\.smoothing=1"),
-    (lambda: holdout(0, 1, 5), r"stopping\.share=0: give a number above 0"),
-    (lambda: holdout(0.1, 0, 5), r"stopping\.every=0"),
-    (lambda: holdout(0.1, 1, 5, start=-1), r"stopping\.min_start=-1"),
+    (lambda: holdout(share=0), r"stopping\.share=0: give a number above 0"),
+    (lambda: holdout(every=0), r"stopping\.every=0"),
+    (lambda: holdout(start=-1), r"stopping\.min_start=-1"),
     (lambda: holdout(later=-1), r"stopping\.later=-1"),
     (lambda: holdout(least=1), r"stopping\.least=1: give a number at least 0 and below 1"),
     (lambda: SelfValidation(1, 4, 5, 5, 0.1, 0.5, 1, 5, 0), r"stopping\.size=1"),
@@ -229,7 +229,7 @@ def test_wrong_arguments_name_their_key(make, message):
 
 def test_holdout_of_nothing_is_refused(problem):
     with pytest.raises(ValueError, match=r"stopping\.share=1e-09: no value is held out"):
-        holdout(1e-9, 1, 5).setup(problem(), seed=0)
+        holdout(share=1e-9).setup(problem(), seed=0)
 
 
 def test_inpainting_does_not_wait_for_falls_that_nobody_sees():
