@@ -279,8 +279,7 @@ def test_killed_at_random_moments_a_sweep_ends_as_if_undisturbed(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
 def test_ctrl_c_ends_a_sweep_in_order(launcher, tmp_path):
-    arguments = ("seed=range(0,4)", "iterations=4000", "stopping=fixed", f"hydra/launcher={launcher}",
-                 "callbacks.checkpoint.seconds=0.5")
+    arguments = ("seed=range(0,4)", "iterations=4000", f"hydra/launcher={launcher}", "callbacks.checkpoint.seconds=0.5")
     process = start(tmp_path, *arguments)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("outputs/*/*/checkpoints/*.pt")) and time.monotonic() < deadline:
