@@ -34,6 +34,8 @@ def run(cfg: DictConfig, cell: Cell, images: Images | None = None,
         ValueError: something in the config, the picture or the mask cannot work; raised before the first iteration.
     """
     plan = build(cfg, cell, images, callbacks)
+    if (noise := plan.whole.problem.noise_estimate) is not None:
+        log.info("%s: %s", plan.whole.problem.name, noise)
     with plan.tracker:
         restoration = restored_by_baseline(plan) if plan.baseline else restored(plan, plan.whole, plan.splits)
         restoration = presented(restoration, plan.whole.problem, plan.fps)

@@ -1,6 +1,7 @@
 """What is measured and what is known: the observation, its operator, its misfit, perhaps the target."""
 
 import copy
+import functools
 import hashlib
 import math
 import statistics
@@ -17,6 +18,7 @@ from dip_lab.frames import ALL, stacked
 from dip_lab.randomness import seed_of
 from dip_lab.tasks.evaluation import Evaluation
 from dip_lab.tasks.noise import estimated_std
+from dip_lab.tasks.noise_estimate import NoiseEstimate, estimate_noise
 from dip_lab.tasks.operators import Operator, Stack, prepare, windowed
 from dip_lab.tasks.views import View, is_picture
 
@@ -125,6 +127,17 @@ class Problem(nn.Module):
         known = None if self.operator.known is None else self.operator.known[:1]
         std = estimated_std(self.observation[:1], known)
         return None if math.isnan(std) else std
+
+    @functools.cached_property
+    def noise_estimate(self) -> NoiseEstimate | None:
+        """What (the first frame of) the observation tells about its noise.
+
+        None where it is not a picture, or where too little of it was measured.
+        """
+        if not is_picture(self.observation.shape[1:], self.image_shape[1:]):
+            return None
+        known = None if self.operator.known is None else self.operator.known[:1]
+        return estimate_noise(self.observation[:1], known)
 
     @torch.no_grad()
     def shown(self, image: Tensor) -> Tensor:

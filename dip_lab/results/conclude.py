@@ -26,7 +26,9 @@ def conclude_baseline(problem: Problem, cell: Cell, image: Tensor, seconds: floa
 
 def about(problem: Problem, cell: Cell) -> dict[str, Any]:
     """The part of a summary that is known before anything is restored."""
+    noise = problem.noise_estimate
     return {"cell": cell, "picture": problem.name, "observation": problem.digest(), "answer": problem.answer,
+            "noise_estimate": None if noise is None else noise.as_dict(),
             "psnr_observed": problem_scores(problem, problem.observed()).get("psnr")}
 
 

@@ -23,6 +23,8 @@ class Summary(Mapping[str, Any]):
         picture: name of the picture.
         observation: eight hexadecimal digits of what was restored.
         answer: stem of the picture's file name, such as `dip_denoised`.
+        noise_estimate: what the observation tells about its noise, see `dip_lab.tasks.noise_estimate`; standard
+            deviations in 8-bit units.
         psnr_observed: PSNR of the observation at the image's size, in dB.
         status: done, interrupted or failed.
         error: why it failed.
@@ -48,6 +50,7 @@ class Summary(Mapping[str, Any]):
     picture: str
     observation: str
     answer: str
+    noise_estimate: Mapping[str, Any] | None = None
     psnr_observed: float | None
     status: str = "done"
     error: str | None = None
