@@ -29,8 +29,8 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_fast", overrid
     Args:
         picture: NumPy array `(H, W)` or `(H, W, C)` (uint8, uint16, or floats in [0, 1]), PIL image, torch tensor
             `(C, H, W)` in [0, 1], or a path; None: what `data=...` among the overrides names, such as a clip or the
-            sources of a fusion. The task degrades it, and it is then the target; with
-            `task.given=true` (or `task/noise=none` for denoise) it is the observation itself.
+            sources of a fusion. To denoise, it is restored as it is; with `task.sigma=25` noise is added first. Other
+            tasks degrade it, and it is then the target; with `task.given=true` it is the observation itself.
         task: an option of `configs/task`.
         net: an option of `configs/net`.
         overrides: Hydra overrides, such as `["iterations=500", "task.sigma=50", "stopping=fixed"]`.

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from dip_lab.callbacks.curves import Curves
 from dip_lab.callbacks.interrupt import Interrupt
 from dip_lab.callbacks.snapshots import Snapshots
 from dip_lab.callbacks.stopping import Stopping
-from dip_lab.checks import integer, number
+from dip_lab.checks import flag, integer, number
 from dip_lab.data.images import Images
 from dip_lab.descent.weight_noise import WeightNoise
 from dip_lab.fit import Fit
@@ -106,7 +106,8 @@ def load_images(data: DictConfig) -> Images:
     """The images that the node `data` names."""
     for key in OmegaConf.missing_keys(data):
         raise ValueError(f"data.{key} has no value: give data.{key}=...")
-    return instantiate(data).load()
+    source = instantiate(data)
+    return replace(source.load(), clean=flag("data.clean", source.clean))
 
 
 def build_problem(task: DictConfig, images: Images, seed: int) -> Problem:

@@ -39,7 +39,7 @@ from hydra_plugins.dip_lab import local, sweeper
 
 log = logging.getLogger(__name__)
 NEXT = """
-your own noisy photo   python run.py data=file data.path=photo.jpg task/noise=none
+your own noisy photo   python run.py data=file data.path=photo.jpg
 all there is           python run.py --help"""
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR") == "1"
 

@@ -17,7 +17,7 @@ from dip_lab.data.registry import located
 from dip_lab.frames import ALL, stacked
 from dip_lab.randomness import seed_of
 from dip_lab.tasks.evaluation import Evaluation
-from dip_lab.tasks.noise import estimated_std
+from dip_lab.tasks.noise import NoNoise, estimated_std
 from dip_lab.tasks.noise_estimate import NoiseEstimate, estimate_noise
 from dip_lab.tasks.operators import Operator, Stack, prepare, windowed
 from dip_lab.tasks.views import View, is_picture
@@ -203,7 +203,8 @@ class Task:
     def problem(self, images: Images, seed: int) -> Problem:
         """Degrade a picture; or take it as the observation (`given`, or nothing degrades it).
 
-        The noise of a clip's frame depends on its number.
+        The noise of a clip's frame depends on its number. Noise that nobody asked for is only added to a picture that
+        is known to be clean.
 
         Raises:
             ValueError: the operator cannot map the picture, or cannot have made it.
@@ -212,7 +213,9 @@ class Task:
         given = self.given and self.observation is None
         prepare(operator, images, seed, given)
         self.view.prepare(images)
-        untouched = not any(getattr(part, "degrades", True) for part in (operator, self.noise, self.observe))
+        if getattr(noise, "optional", False) and not images.clean:
+            noise = NoNoise()
+        untouched = not any(getattr(part, "degrades", True) for part in (operator, noise, self.observe))
         if self.observation is not None:
             observation, noise = self._ready(images), None
         elif given or untouched:

@@ -261,7 +261,8 @@ def composed(device: str, contender: Contender, *overrides: str, folder: Path | 
     """The config of run.py, with iterations and patience that never end a fit; and its cell."""
     from dip_lab.compose import cell_at, compose, without_hydra
 
-    arguments = [f"net={contender.net}", "logger=csv", "stopping.patience=1000000000", "iterations=1000000000",
+    arguments = [f"net={contender.net}", "logger=csv", "iterations=1000000000", "task.sigma=25",
+                 "stopping=holdout", "stopping.patience=1000000000",
                  "name=benchmark", f"device={device}", f"precision={contender.precision}", *overrides]
     cfg = compose(arguments)
     # The logger resolves all it is given, and the node `hydra` resolves only in a job.

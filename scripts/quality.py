@@ -90,7 +90,7 @@ def _fitted(connection: Connection, picture: str, overrides: Sequence[str]) -> d
                 connection.recv()
                 self.started = time.perf_counter()
 
-    cfg = compose(["data=file", f"data.path={picture}", "logger=none", *overrides])
+    cfg = compose(["data=file", f"data.path={picture}", "data.clean=true", "logger=none", *overrides])
     plain = without_hydra(cfg)
     summary = run(plain, cell_at(plain, cfg.hydra, None), None, [Hold()]).summary
     return {key: summary[key] for key in ("psnr", "ssim", "iterations", "stop_reason")}

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: the workers of pytest-xdist share the cores
@@ -62,13 +63,14 @@ def composed(overrides):
 
 @pytest.fixture
 def fit_tiny(compose_tiny):
-    """Fit it: `fit_tiny("average=none", folder=path, callbacks=[...])`."""
+    """Fit it: `fit_tiny("average=none", folder=path, callbacks=[...])`. A picture is clean: the task adds noise."""
 
     def fit(*overrides, folder=None, picture=None, callbacks=()):
         cfg, _ = compose_tiny(*overrides)
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        return run(cfg, cell_at(cfg, cfg.hydra, folder), picture, callbacks)
+        images = None if picture is None else replace(picture, clean=True)
+        return run(cfg, cell_at(cfg, cfg.hydra, folder), images, callbacks)
 
     return fit
 

@@ -53,13 +53,14 @@ def test_overrides_and_groups():
     summary = restoration.summary
     assert (summary["stopping"], summary["average"], summary["seed"]) == ("fixed", "none", 4)
     assert summary["iterations"] == 6
-    assert summary["psnr_observed"] < restore(COLOUR).summary["psnr_observed"]
+    assert summary["psnr_observed"] < restore(COLOUR, "task.sigma=25").summary["psnr_observed"]
     unet = dip_lab.restore(COLOUR, net="unet", overrides=["iterations=2", "device=cpu"])
     assert unet.summary["net"] == "unet"
 
 
-def test_denoise_a_picture_that_is_noisy_already():
-    restoration = restore(COLOUR, "task.given=true")
+@pytest.mark.parametrize("overrides", [(), ("task.given=true",), ("task.given=true", "task.sigma=25")])
+def test_denoise_a_picture_that_is_noisy_already(overrides):
+    restoration = restore(COLOUR, *overrides)
     assert restoration.summary["psnr"] is None
     assert torch.equal(restoration.pictures["observed"][0], as_tensor(COLOUR))
 

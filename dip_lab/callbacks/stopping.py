@@ -37,6 +37,7 @@ class Stopping(pl.Callback):
         Raises:
             ValueError: a rule does not work with this problem or generator.
         """
+        self.rule = self.rule.for_problem(problem)
         for rule in (self.rule, *self.shadow.values()):
             rule.setup(problem, seed, generator)
 

@@ -18,6 +18,7 @@ class File(Source):
 
     path: str
     size: int | None = None
+    clean: bool = False
 
     @property
     def label(self) -> str:

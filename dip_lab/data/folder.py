@@ -26,6 +26,7 @@ class Folder(Source):
     path: str
     name: str | None = None
     size: int | None = None
+    clean: bool = False
 
     @property
     def label(self) -> str:

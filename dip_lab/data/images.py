@@ -36,6 +36,7 @@ class Images:
         pixels: (N, C, H, W) float32 in [0, 1]; C is 1 (grey) or 3 (RGB); N is 1 except for clips and sources.
         alpha: (1, 1, H, W) float32 in [0, 1], 0 where transparent; None if there is no such channel.
         root: where its data set is kept; its masks and ready observations are looked for there too.
+        clean: It is known to have no noise, so that a task may add some.
         selection: which frames of a clip's file it holds; the same frames are read of a mask that is a clip.
     """
 
@@ -43,6 +44,7 @@ class Images:
     pixels: torch.Tensor
     alpha: torch.Tensor | None = None
     root: str | None = None
+    clean: bool = False
     selection: slice | None = None
 
 

@@ -13,7 +13,12 @@ class Source:
 
     A new one defines `load`; one with several pictures to choose from also defines `names`. Torch is only imported
     inside `load`.
+
+    Attributes:
+        clean: its pictures are known to have no noise. A source of a person's own has a key of this name.
     """
+
+    clean: bool = True
 
     def load(self) -> Images:
         """Read it.

@@ -26,6 +26,7 @@ class Video(Source):
     frames: int | None
     stride: int
     size: int | None
+    clean: bool = False
 
     @property
     def label(self) -> str:

@@ -10,8 +10,9 @@ def law_of(problem: Any, sigma: str | float, rule: str) -> Any:
     """The noise law of an observation.
 
     Args:
-        sigma: "estimate": clipped Gaussian noise of the estimated standard deviation. "auto": the law that the noise
-            was drawn from or, for a given observation, as "estimate". A number: the standard deviation in 8-bit units.
+        sigma: "estimate": clipped Gaussian noise of the estimated standard deviation; for a given observation, noise
+            of the estimated level at each brightness. "auto": the law that the noise was drawn from or, for a given
+            observation, as "estimate". A number: the standard deviation in 8-bit units.
         rule: name of the rule that asks, for error messages.
 
     Raises:
@@ -22,6 +23,8 @@ def law_of(problem: Any, sigma: str | float, rule: str) -> Any:
             raise ValueError(f"stopping={rule}: the observation has no noise to compare with: try stopping=wmv")
         return problem.noise
     if sigma in ("auto", "estimate"):
+        if problem.noise is None and (estimate := problem.noise_estimate) is not None:
+            return estimate
         if (std := problem.noise_std()) is None:
             raise ValueError(f"stopping={rule}: the noise cannot be estimated: give stopping.sigma=...")
         sigma = 255 * std

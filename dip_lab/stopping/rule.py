@@ -60,6 +60,10 @@ class StoppingRule:
         """
         self.problem, self.seed = problem, seed
 
+    def for_problem(self, problem: Any) -> "StoppingRule":
+        """The rule that watches a fit of this problem: itself."""
+        return self
+
     @torch.no_grad()
     def observe(self, iteration: int, output: Tensor, average: Tensor | None = None) -> None:
         """Take the output (1, C, H, W), detached float32, and the average; iteration numbers may have gaps."""

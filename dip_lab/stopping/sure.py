@@ -11,6 +11,7 @@ from dip_lab.randomness import generator_of
 from dip_lab.stopping.noise_level import law_of
 from dip_lab.stopping.rule import Minimum
 from dip_lab.tasks.noise import Gaussian, Poisson
+from dip_lab.tasks.noise_estimate import NoiseEstimate
 
 
 class Sure(Minimum):
@@ -59,7 +60,7 @@ class Sure(Minimum):
         if problem.operator.degrades:
             raise ValueError("stopping=sure works for denoising only: try stopping=wmv")
         self.law = law_of(problem, self.sigma, "sure")
-        if not isinstance(self.law, Gaussian | Poisson):
+        if not isinstance(self.law, Gaussian | Poisson | NoiseEstimate):
             raise ValueError("stopping=sure works for Gaussian and Poisson noise only: try stopping=wmv")
         self.generator = generator
 
@@ -77,7 +78,9 @@ class Sure(Minimum):
         return True
 
     def _variance(self, y: Tensor) -> Tensor | float:
-        return self.law.std**2 if isinstance(self.law, Gaussian) else y / self.law.photons
+        if isinstance(self.law, Gaussian):
+            return self.law.std**2
+        return y / self.law.photons if isinstance(self.law, Poisson) else self.law.expected_square(y)
 
     def _better(self, iteration: int, output: Tensor, average: Tensor | None) -> Tensor:
         # A risk cannot be negative: nothing after a negative estimate is a candidate.

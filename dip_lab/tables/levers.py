@@ -75,7 +75,7 @@ def _try(cell: Row) -> Try:
               for average, single in zip(curves["psnr_average"], curves["psnr"], strict=True)]
     curve = [(int(iteration), value) for iteration, value in zip(curves["iteration"], values, strict=True)
              if value is not None]
-    sigma = cell.value("task.sigma") if result["noise"] == "gaussian" else None
+    sigma = (cell.value("task.sigma") or 25) if result["noise"] in ("auto", "gaussian") else None
     degraded = result["task"] if result["task"] != "denoise" else f"sigma {sigma}"
     problem = f"{result['picture']}, {degraded}" + (f", seed {result['seed']}" if result["seed"] else "")
     verdicts = cell.folder / STOPPING_CSV

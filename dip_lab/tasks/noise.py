@@ -14,6 +14,8 @@ from torch import Tensor
 from dip_lab.checks import number
 from dip_lab.randomness import generator_of
 
+PUBLISHED = 25  # sigma of the denoising experiments of Deep Image Prior, in 8-bit units
+
 
 class NoNoise:
     """The clean observation itself."""
@@ -29,10 +31,16 @@ class NoNoise:
 
 
 class Gaussian:
-    """y = x + s n with n ~ N(0, 1), s = sigma / 255; `clip` to [0, 1] as in the published data."""
+    """y = x + s n with n ~ N(0, 1), s = sigma / 255; `clip` to [0, 1] as in the published data.
 
-    def __init__(self, sigma: float, clip: bool):
-        self.std = number("task.noise.sigma (or task.sigma)", sigma, 0) / 255
+    Attributes:
+        optional: nobody asked for it, so it is only added to pictures that are known to be clean.
+    """
+
+    optional = False
+
+    def __init__(self, sigma: float | None, clip: bool):
+        self.std = _std(sigma)
         self.clip = clip
 
     def __call__(self, clean: Tensor, seed: int) -> Tensor:
@@ -42,6 +50,13 @@ class Gaussian:
     def expected_square(self, clean: Tensor) -> Tensor:
         std = torch.full_like(clean, self.std)
         return _expected_square(clean, std, 0, 1) if self.clip else std.square()
+
+
+def auto(sigma: float | None, clip: bool) -> Gaussian:
+    """Gaussian noise; where `sigma` is None it is 25, and only added to a picture that is known to be clean."""
+    law = Gaussian(sigma, clip)
+    law.optional = sigma is None
+    return law
 
 
 class SharedGaussian(Gaussian):
@@ -55,8 +70,8 @@ class SharedGaussian(Gaussian):
 class Speckle:
     """y = x (1 + s n) with n ~ N(0, 1), s = sigma / 255: sigma is a white pixel's noise in 8-bit units."""
 
-    def __init__(self, sigma: float, clip: bool):
-        self.std = number("task.noise.sigma (or task.sigma)", sigma, 0) / 255
+    def __init__(self, sigma: float | None, clip: bool):
+        self.std = _std(sigma)
         self.clip = clip
 
     def __call__(self, clean: Tensor, seed: int) -> Tensor:
@@ -150,6 +165,10 @@ def estimated_std(observation: Tensor, known: Tensor | None = None) -> float:
         holes = F.max_pool2d(1 - known.cpu().expand_as(observation), 2)[0]
         diagonal = diagonal.masked_fill(holes > 0, math.nan)
     return statistics.fmean(float(channel.abs().nanmedian()) / 0.6745 for channel in diagonal)
+
+
+def _std(sigma: float | None) -> float:
+    return number("task.noise.sigma (or task.sigma)", PUBLISHED if sigma is None else sigma, 0) / 255
 
 
 def _normal(like: Tensor, seed: int) -> Tensor:

@@ -21,7 +21,7 @@ BRIGHTNESS = tuple(round(0.05 + 0.1 * i, 2) for i in range(10))  # of the means 
 REACH = 0.12  # a level is estimated from patches whose mean is this near
 PRIOR = 20  # patches: as much as the channel's own level weighs among those
 HIGHEST = 3  # a level at one brightness is at most this many times the channel's variance
-RELATED = 0.5  # from this correlation on, neighbouring pixels share the noise
+SHARED = 0.5  # from this correlation on, neighbouring pixels share the noise
 WHITE = 0.2  # below it, the noise is as good as white
 
 
@@ -44,9 +44,9 @@ class NoiseEstimate:
     by_brightness: tuple[tuple[float, ...], ...]
 
     @property
-    def is_related(self) -> bool:
+    def is_shared(self) -> bool:
         """Whether neighbours share so much of it that one tells what the other's noise is."""
-        return self.correlation >= RELATED
+        return self.correlation >= SHARED
 
     def expected_square(self, clean: Tensor) -> Tensor:
         """Mean of (y - clean)^2 for each value of (N, C, H, W) in [0, 1], like that of the laws in noise.py."""
@@ -74,7 +74,7 @@ class NoiseEstimate:
         line = f"noise about {255 * self.std:.1f} of 255"
         if len(self.channels) == 3:
             line += " ({0} {3:.1f}, {1} {4:.1f}, {2} {5:.1f})".format(*"RGB", *(255 * std for std in self.channels))
-        if self.is_related:
+        if self.is_shared:
             return line + f", shared by neighbouring pixels (correlation {self.correlation:.2f}), as a camera's is"
         if self.correlation < WHITE:
             return line + f", independent from pixel to pixel (correlation {self.correlation:.2f})"
@@ -98,27 +98,75 @@ def estimate_noise(observation: Tensor, known: Tensor | None = None) -> NoiseEst
         None if no four patches are left.
     """
     pixels = observation[0].detach().float().cpu()
-    patches, whole = _patches(pixels), None
-    if known is not None:
-        whole = _patches(known.detach().float().cpu().expand_as(observation)[0]).flatten(1).amin(1) > 0
-        patches = patches[whole]
-    if len(patches) < 4:
+    if (seen := _look(pixels, known)) is None:
         return None
-    patches = _unclipped(patches)
-    mean, residual = patches.mean((2, 3)).numpy(), _without_plane(patches)
-    variance = residual.square().sum((2, 3)).double().numpy() / (SIDE**2 - 3)
-    levels = np.stack([_levels(*pair) for pair in zip(variance.T, mean.T, strict=True)])
-    expected = np.stack([np.interp(of, BRIGHTNESS, level) for of, level in zip(mean.T, levels, strict=True)], 1)
-    flat = np.argsort((variance / expected).mean(1))[:max(4, int(LOW * len(variance)))]
-    scaled = residual[flat] / torch.from_numpy(expected[flat]).float().sqrt()[:, :, None, None]
+    flat = seen.flattest(LOW)
+    scaled = seen.residual[flat] / torch.from_numpy(seen.expected[flat]).float().sqrt()[:, :, None, None]
     correlation, shrinking, freedom = _if_blurred(_neighbours(scaled))
     # The quantile of a variance with so many degrees of freedom, instead of the variance itself.
-    quantile = 2 * gammaincinv(freedom / 2, LOW / FLAT) / freedom
-    levels /= shrinking * quantile
+    levels = seen.levels / (shrinking * 2 * gammaincinv(freedom / 2, LOW / FLAT) / freedom)
     estimate = _estimate(pixels, levels, correlation, _channel_correlation(scaled))
     if estimate.correlation < WHITE and (white := estimated_std(observation, known)) < estimate.std:
         return _estimate(pixels, levels * (white / estimate.std) ** 2, correlation, estimate.channel_correlation)
     return estimate
+
+
+def flat_patches(observation: Tensor, known: Tensor | None, share: float) -> tuple[Tensor, Tensor] | None:
+    """Where a picture is flat, and what varies there.
+
+    Args:
+        observation: (1, C, H, W).
+        known: as in `estimate_noise`.
+        share: of the patches, the flattest of which are taken.
+
+    Returns:
+        (F, C, 16, 16): the index of each value in the flattened observation, and the value without its patch's plane.
+        None if no four patches are left.
+    """
+    if (seen := _look(observation[0].detach().float().cpu(), known)) is None:
+        return None
+    flat = torch.from_numpy(seen.flattest(share))
+    return seen.places[flat], seen.residual[flat]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Patches without clipped values and holes.
+
+    Attributes:
+        places: (P, C, 16, 16), of each value in the flattened picture.
+        residual: the same values, without a plane.
+        variance: (P, C) of the residual.
+        expected: (P, C), that of noise on a flat patch as bright as this one.
+        levels: (C, brightness) behind it, not corrected.
+    """
+
+    places: Tensor
+    residual: Tensor
+    variance: np.ndarray
+    expected: np.ndarray
+    levels: np.ndarray
+
+    def flattest(self, share: float) -> np.ndarray:
+        """Numbers of the patches that vary least, compared with what is expected; at least four."""
+        return np.argsort((self.variance / self.expected).mean(1))[:max(4, int(share * len(self.variance)))]
+
+
+def _look(pixels: Tensor, known: Tensor | None) -> _Seen | None:
+    """(C, H, W) in patches; None if fewer than four are known."""
+    places = _patches(torch.arange(pixels.numel()).view_as(pixels))
+    if known is not None:
+        seen = known.detach().float().cpu().expand(1, *pixels.shape).flatten()[places].flatten(1).amin(1) > 0
+        places = places[seen]
+    if len(places) < 4:
+        return None
+    places = places[_unclipped(pixels.flatten()[places])]
+    patches = pixels.flatten()[places]
+    mean, residual = patches.mean((2, 3)).numpy(), _without_plane(patches)
+    variance = residual.square().sum((2, 3)).double().numpy() / (SIDE**2 - 3)
+    levels = np.stack([_levels(*pair) for pair in zip(variance.T, mean.T, strict=True)])
+    expected = np.stack([np.interp(of, BRIGHTNESS, level) for of, level in zip(mean.T, levels, strict=True)], 1)
+    return _Seen(places, residual, variance, expected, levels)
 
 
 def _estimate(pixels: Tensor, levels: np.ndarray, correlation: float, between: float | None) -> NoiseEstimate:
@@ -138,11 +186,11 @@ def _patches(pixels: Tensor) -> Tensor:
 
 
 def _unclipped(patches: Tensor) -> Tensor:
-    """Those with noise in every channel and hardly a value that is black or white; all if that leaves too few."""
+    """Numbers of those with noise in every channel and hardly a black or white value; all if that leaves too few."""
     clipped = ((patches <= 0.004) | (patches >= 0.996)).float().flatten(1).mean(1)
     noisy = patches.flatten(2).var(2).amin(1) > 1e-7
-    good = patches[(clipped < 0.02) & noisy]
-    return good if len(good) >= 20 else patches
+    good = ((clipped < 0.02) & noisy).nonzero().flatten()
+    return good if len(good) >= 20 else torch.arange(len(patches))
 
 
 def _without_plane(patches: Tensor) -> Tensor:

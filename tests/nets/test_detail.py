@@ -2,9 +2,9 @@ import pytest
 import torch
 from shared import DATA, shared
 
-from dip_lab.build import build_generator, build_problem
+from dip_lab.build import build_generator, build_problem, load_images
 from dip_lab.compose import compose
-from dip_lab.data.images import Images, read_picture
+from dip_lab.data.images import Images
 from dip_lab.nets.detail import WIDTHS, detail, width_for
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -52,6 +52,6 @@ def test_the_network_is_built_with_it():
 @pytest.mark.parametrize("name, width", [("denoise9/House", 32), ("Set12/02", 32), ("denoise9/Lena", 64),
                                          ("denoise9/F16", 64), ("denoise9/kodim01", 128)])
 def test_the_published_classes(name, width):
-    cfg = compose(["data=file", f"data.path={DATA / name}.png"])
-    problem = build_problem(cfg.task, read_picture(DATA / f"{name}.png"), 0)
+    cfg = compose(["data=file", f"data.path={DATA / name}.png", "data.clean=true"])
+    problem = build_problem(cfg.task, load_images(cfg.data), 0)
     assert width_for(problem.observed(), problem.operator.known) == width

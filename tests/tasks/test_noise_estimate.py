@@ -43,7 +43,7 @@ def test_level_and_correlation(blur, sigma):
     estimate = estimate_noise(picture() + sigma / 255 * noise)
     assert estimate.std * 255 == pytest.approx(sigma, rel=0.1)
     assert estimate.correlation == pytest.approx(true_correlation(noise), abs=0.07)
-    assert estimate.is_related == (blur >= 1)
+    assert estimate.is_shared == (blur >= 1)
 
 
 def test_what_the_channels_share():
@@ -78,7 +78,7 @@ def test_holes_do_not_count():
     noisy, known = picture() + 0.1 * noise_of(1), torch.ones(1, 1, SIDE, SIDE)
     known[..., 40:80, 40:80] = 0
     estimate = estimate_noise(noisy * known, known)
-    assert estimate.std == pytest.approx(0.1, rel=0.12) and estimate.is_related
+    assert estimate.std == pytest.approx(0.1, rel=0.12) and estimate.is_shared
 
 
 def test_too_little_to_look_at():
@@ -88,7 +88,7 @@ def test_too_little_to_look_at():
 
 def test_a_picture_without_noise():
     estimate = estimate_noise(torch.full((1, 3, 32, 32), 0.5))
-    assert estimate.std < 1e-3 and not estimate.is_related
+    assert estimate.std < 1e-3 and not estimate.is_shared
 
 
 def test_what_a_person_reads():
@@ -105,5 +105,5 @@ def test_a_cameras_noise(name):
     real, mean = (read_picture(DATA / f"real/cc15/{name}_{kind}.png").pixels[..., 160:352, 160:352]
                   for kind in ("real", "mean"))
     estimate = estimate_noise(real)
-    assert estimate.is_related
+    assert estimate.is_shared
     assert estimate.std == pytest.approx(float((real - mean).square().mean().sqrt()), rel=0.35)

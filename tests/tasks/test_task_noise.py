@@ -1,8 +1,11 @@
 
 import pytest
 import torch
+from PIL import Image
 from shared import DATA, shared
 
+from dip_lab.build import build_problem, load_images
+from dip_lab.compose import compose
 from dip_lab.data.images import read_picture
 from dip_lab.tasks.noise import Gaussian, Impulse, NoNoise, Poisson, SharedGaussian, Shuffled, Speckle, Uniform
 
@@ -63,7 +66,7 @@ def test_zero_noise():
     assert torch.equal(Gaussian(0, clip=True)(GREY, 0), GREY)
 
 
-@pytest.mark.parametrize("sigma", [-1, float("nan"), float("inf"), "strong", None, True])
+@pytest.mark.parametrize("sigma", [-1, float("nan"), float("inf"), "strong", True])
 def test_other_sigmas_are_refused(sigma):
     for law in (Gaussian, Speckle):
         with pytest.raises(ValueError, match=rf"task\.noise\.sigma \(or task\.sigma\)={sigma}: .*at least 0"):
@@ -112,3 +115,24 @@ def test_what_replaces_the_picture_says_how_far_it_is(law):
     picture = torch.rand(1, 3, 8, 9, generator=torch.Generator().manual_seed(0))
     squares = torch.stack([(law(picture, seed) - picture).square() for seed in range(3000)])
     assert torch.allclose(squares.mean(0), law.expected_square(picture), atol=0.03)
+
+
+@pytest.mark.parametrize(("overrides", "sigma"), [
+    ((), None), (("task.sigma=15",), 15), (("task/noise=gaussian",), 25), (("data.clean=true",), 25),
+    (("data.clean=true", "task.sigma=40"), 40), (("data.clean=true", "task/noise=none"), None),
+])
+def test_noise_is_added_to_your_own_picture_only_if_you_ask(overrides, sigma, tmp_path):
+    Image.new("L", (64, 64), 128).save(tmp_path / "photo.png")
+    cfg = compose(["data=file", f"data.path={tmp_path / 'photo.png'}", *overrides])
+    problem = build_problem(cfg.task, load_images(cfg.data), seed=0)
+    assert (problem.target is None) == (sigma is None)
+    if sigma is None:
+        assert bool((problem.observation == 128 / 255).all()) and problem.noise is None
+    else:
+        assert 255 * float(problem.observation.std()) == pytest.approx(sigma, rel=0.05)
+
+
+def test_noise_is_added_to_a_clean_picture():
+    cfg = compose(["data.size=64"])
+    problem = build_problem(cfg.task, load_images(cfg.data), seed=0)
+    assert 255 * float((problem.observation - problem.target).std()) == pytest.approx(25, rel=0.1)
