@@ -6,7 +6,7 @@ import hashlib
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -203,18 +203,24 @@ class Task:
     def problem(self, images: Images, seed: int) -> Problem:
         """Degrade a picture; or take it as the observation (`given`, or nothing degrades it).
 
-        The noise of a clip's frame depends on its number.
+        The noise of a clip's frame depends on its number. A picture with an observation of its own (`images.observed`)
+        brings its own noise, whose law is not known: `task/noise` and `task.sigma` have no effect. A blur or another
+        operator then acts on what was observed; with `given`, that is all there is, and the target is left out.
 
         Raises:
             ValueError: the operator cannot map the picture, or cannot have made it.
         """
-        operator, noise, target = self.operator, self.noise, images.pixels
         given = self.given and self.observation is None
+        if given and images.observed is not None:
+            images = replace(images, pixels=images.observed, observed=None)
+        operator, noise, target = self.operator, self.noise, images.pixels
         prepare(operator, images, seed, given)
         self.view.prepare(images)
         untouched = not any(getattr(part, "degrades", True) for part in (operator, self.noise, self.observe))
         if self.observation is not None:
             observation, noise = self._ready(images), None
+        elif images.observed is not None:
+            observation, noise = self.observe(images.observed, operator), None
         elif given or untouched:
             target = noise = None
             observation = operator.given(images.pixels)

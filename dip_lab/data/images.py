@@ -37,6 +37,7 @@ class Images:
         alpha: (1, 1, H, W) float32 in [0, 1], 0 where transparent; None if there is no such channel.
         root: where its data set is kept; its masks and ready observations are looked for there too.
         selection: which frames of a clip's file it holds; the same frames are read of a mask that is a clip.
+        observed: (N, C, H, W) as it was measured, where the data set has it beside the target.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Images:
     alpha: torch.Tensor | None = None
     root: str | None = None
     selection: slice | None = None
+    observed: torch.Tensor | None = None
 
 
 class PictureError(ValueError):
