@@ -6,7 +6,7 @@ import hashlib
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -204,13 +204,17 @@ class Task:
         """Degrade a picture; or take it as the observation (`given`, or nothing degrades it).
 
         The noise of a clip's frame depends on its number. Noise that nobody asked for is only added to a picture that
-        is known to be clean.
+        is known to be clean. A picture with an observation of its own (`images.observed`) brings its own noise, whose
+        law is not known: `task/noise` and `task.sigma` have no effect. A blur or another operator then acts on what was
+        observed; with `given`, that is all there is, and the target is left out.
 
         Raises:
             ValueError: the operator cannot map the picture, or cannot have made it.
         """
-        operator, noise, target = self.operator, self.noise, images.pixels
         given = self.given and self.observation is None
+        if given and images.observed is not None:
+            images = replace(images, pixels=images.observed, observed=None)
+        operator, noise, target = self.operator, self.noise, images.pixels
         prepare(operator, images, seed, given)
         self.view.prepare(images)
         if getattr(noise, "optional", False) and not images.clean:
@@ -218,6 +222,8 @@ class Task:
         untouched = not any(getattr(part, "degrades", True) for part in (operator, noise, self.observe))
         if self.observation is not None:
             observation, noise = self._ready(images), None
+        elif images.observed is not None:
+            observation, noise = self.observe(images.observed, operator), None
         elif given or untouched:
             target = noise = None
             observation = operator.given(images.pixels)
@@ -225,18 +231,18 @@ class Task:
         elif len(target) == 1:
             observation = noise(self.observe(target, operator), seed)
         else:
-            observation = stacked(self._each_frame(target, seed), len(target))
+            observation = stacked(self._each_frame(target, noise, seed), len(target))
         if target is not None and operator.known is not None:
             observation *= operator.known  # what was not measured has no noise
         return Problem(observation, operator, self.misfit, self.evaluation, self.view, target, self.answer, images.name,
                        noise)
 
-    def _each_frame(self, target: Tensor, seed: int) -> Iterator[Tensor]:
+    def _each_frame(self, target: Tensor, noise: Callable[[Tensor, int], Tensor], seed: int) -> Iterator[Tensor]:
         """The observations of a clip's frames."""
         for t in range(len(target)):
             frame = slice(t, t + 1)
             observed = self.observe(target[frame], self.operator.of_frames(frame))
-            yield self.noise(observed, seed_of(seed, "frame", t))
+            yield noise(observed, seed_of(seed, "frame", t))
 
     @torch.no_grad()
     def _check_given(self, observation: Tensor, name: str) -> None:

@@ -36,8 +36,10 @@ NEEDS = {
     "task/sampling=file": ["task.sampling.path={tmp}/holes.png"],
     "task/sampling=observed": ["task.given=true", "data=array", "data.path={tmp}/kspace.npy"],
 }
-SETS = {path.stem: node.folders for path in (CONFIGS / "data").glob("*.yaml")
-        if "folders" in (node := OmegaConf.load(path))}
+SETS = {path.stem: node for path in (CONFIGS / "data").glob("*.yaml") if "folders" in (node := OmegaConf.load(path))}
+# A picture called "one" in the first folder of each set; the sets of pairs have two files of it.
+FILES = [f"sets/{node.folders[0]}/one{ending}" for node in SETS.values()
+         for ending in (("_real", "_mean") if node._target_.endswith("NoisyPairs") else ("",))]
 NEEDS |= {f"data={name}": ["data.root={tmp}/sets", "data.name=one"] for name in SETS}
 
 
@@ -53,12 +55,12 @@ def needed(overrides: list[str], folder: Path) -> list[str]:
 
 def write_files(folder: Path, height: int = 17, width: int = 20) -> None:
     """The files that `NEEDS` names: masks and guides of this size, pictures of 24 x 18 px."""
-    for name in ("pictures", "clip", *(f"sets/{folders[0]}" for folders in SETS.values())):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    for name in ("pictures/one", "clip/one", *FILES):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (width, height), 255).save(folder / "holes.png")
     Image.new("RGB", (width, height), "grey").save(folder / "observed.png")
     one = Image.radial_gradient("L").resize((24, 18))
-    for name in ("pictures/one", "clip/one_1", "clip/one_2", *(f"sets/{folders[0]}/one" for folders in SETS.values())):
+    for name in ("pictures/one", "clip/one_1", "clip/one_2", *FILES):
         one.save(folder / f"{name}.png")
     scan = np.arange(height * width, dtype=np.float32).reshape(height, width) / (height * width)
     np.save(folder / "kspace.npy", np.fft.fft2(scan))

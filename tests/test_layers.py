@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "dip_lab"
-SOURCES = ("source", "file", "folder", "collection", "pairs", "sources", "phantom", "sample", "array", "video")
+SOURCES = ("source", "file", "folder", "collection", "pairs", "sources", "phantom", "sample", "array", "video",
+           "noisy_pairs")
 LIGHT = ["cli", "mistakes", "compose", "spelling", "catalogue", "scores", "sweep", "search", "runs.identity",
          "results.summary", *(f"tables.{path.stem}" for path in (PACKAGE / "tables").glob("[a-z]*.py")),
          *(f"data.{name}" for name in SOURCES)]

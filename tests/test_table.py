@@ -1,4 +1,4 @@
-"""scripts/table.py and the experiments of configs/experiment/paper, on small pictures."""
+"""scripts/table.py and the experiments of configs/experiment/paper and real, on small pictures."""
 
 from pathlib import Path
 
@@ -80,14 +80,17 @@ def test_what_was_cropped_is_what_was_published(command, set5):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", options("experiment/paper"))
+@pytest.mark.parametrize("name", [f"{folder}/{name}" for folder in ("paper", "real")
+                                  for name in options(f"experiment/{folder}")])
 def test_every_table_has_a_column_for_each_cell_and_a_cell_for_each_row(name):
-    cells = cells_of([f"experiment=paper/{name}", "baseline=none"])
+    cells = cells_of([f"experiment={name}", "baseline=none"])
     spec = cells[0].get("table")
     if spec is None:
         return
     assert {str(cfg.data.name) for cfg in cells} <= set(spec.pictures)
     for row in spec.rows:
+        published = "published" in row or "published_mean" in row
         assert not row.get("published") or len(row.published) == len(spec.pictures), row.name
-        assert "key" in row or "published" in row, row.name
+        assert "key" in row or published, row.name
+        assert not published or "https://" in row.get("source", "") or name.startswith("paper/"), row.name
     assert spec.tolerance == 0.5

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dip_lab.checks import integer
-from dip_lab.data.listing import some_of
+from dip_lab.data.listing import of_set
 from dip_lab.data.registry import digest, located, pictures_of
 from dip_lab.data.source import Source
 
@@ -47,13 +47,8 @@ class Collection(Source):
 
         integer("data.multiple", self.multiple, 1)
         files = self._files()
-        names = some_of(list(files), 40)
-        if self.name is None:
-            raise ValueError(f"data.name is missing: pick one with data.name=..., or all with -m data.name='glob(*)'; "
-                             f"there are {names}")
-        if str(self.name) not in files:  # str(): the command line reads data.name=101085 as a number
-            raise ValueError(f"data.name={self.name}: no such picture in this set; there are {names}")
-        picture = read_picture(located(files[str(self.name)], self.root), str(self.name))
+        name = of_set(list(files), self.name)
+        picture = read_picture(located(files[name], self.root), name)
         return replace(resize_to(crop_to_multiple(picture, self.multiple), self.size), root=self.root)
 
     def _files(self) -> dict[str, str]:

@@ -38,6 +38,7 @@ class Images:
         root: where its data set is kept; its masks and ready observations are looked for there too.
         clean: It is known to have no noise, so that a task may add some.
         selection: which frames of a clip's file it holds; the same frames are read of a mask that is a clip.
+        observed: (N, C, H, W) as it was measured, where the data set has it beside the target.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Images:
     root: str | None = None
     clean: bool = False
     selection: slice | None = None
+    observed: torch.Tensor | None = None
 
 
 class PictureError(ValueError):

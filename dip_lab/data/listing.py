@@ -47,6 +47,20 @@ def picked(names: list[str], name: str, where: str) -> str:
     raise ValueError(f"data.name={name}: no such picture in {where}; there are {some_of(names, 40)}")
 
 
+def of_set(names: list[str], name: object) -> str:
+    """The `name` of a picture of a data set, as text: the command line reads data.name=101085 as a number.
+
+    Raises:
+        ValueError: there is none, or no such picture; the message lists `names`.
+    """
+    if name is None:
+        raise ValueError(f"data.name is missing: pick one with data.name=..., or all with -m data.name='glob(*)'; "
+                         f"there are {some_of(names, 40)}")
+    if str(name) not in names:
+        raise ValueError(f"data.name={name}: no such picture in this set; there are {some_of(names, 40)}")
+    return str(name)
+
+
 def some_of(names: list[str], count: int) -> str:
     """The first `count` names, and how many more there are.
 

@@ -14,8 +14,8 @@ class Best:
     text: str
 
 
-def as_markdown(header: Sequence[str], lines: Sequence[Line]) -> str:
-    """The first column to the left, the others to the right, for numbers.
+def as_markdown(header: Sequence[str], lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
+    """The first column to the left, the others to the right, for numbers; each note is a paragraph below.
 
     >>> print(as_markdown(["net", "psnr"], [["skip", Best("30.1")]]), end="")
     | net | psnr |
@@ -24,20 +24,21 @@ def as_markdown(header: Sequence[str], lines: Sequence[Line]) -> str:
     """
     rule = ["---", *["---:"] * (len(header) - 1)]
     rows = [[f"**{field.text}**" if isinstance(field, Best) else field for field in line] for line in lines]
-    return "".join("| " + " | ".join(_one_field(field) for field in row) + " |\n" for row in (header, rule, *rows))
+    table = "".join("| " + " | ".join(_one_field(field) for field in row) + " |\n" for row in (header, rule, *rows))
+    return table + "".join(f"\n{note}\n" for note in notes)
 
 
 def _one_field(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def as_latex(header: Sequence[str], lines: Sequence[Line]) -> str:
-    """A tabular of the package booktabs."""
+def as_latex(header: Sequence[str], lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
+    """A tabular of the package booktabs; each note is a paragraph below."""
     rows = [[rf"\textbf{{{_escaped(f.text)}}}" if isinstance(f, Best) else _escaped(f) for f in line] for line in lines]
     body = [" & ".join(row) + r" \\" for row in rows]
     return "\n".join([r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}", r"\toprule",
                       " & ".join(map(_escaped, header)) + r" \\", r"\midrule", *body,
-                      r"\bottomrule", r"\end{tabular}", ""])
+                      r"\bottomrule", r"\end{tabular}", *(rf"\par\noindent {_escaped(note)}" for note in notes), ""])
 
 
 def _escaped(text: str) -> str:

@@ -8,8 +8,10 @@ An experiment that is a table has a node `table`:
       rows:
         - {name: DIP, cell: {baseline: none}, key: psnr_8bit, published: [33.69, 32.09], published_mean: 31.29}
         - {name: CBM3D, published: [32.67, 32.72]}  # only quoted
+        - {name: BM3D, published_mean: 37.40, source: "Title, https://..."}  # from another place than the experiment's
 
-`cell` picks the cells of a row by their options or values, `key` is that of `result.json`.
+`cell` picks the cells of a row by their options or values, `key` is that of `result.json`. The sources of rows are
+listed below the table, by number.
 """
 
 import csv
@@ -25,7 +27,8 @@ from dip_lab.runs.identity import Cell, cell_of, selected
 from dip_lab.tables.grid import as_latex as latex
 from dip_lab.tables.grid import as_markdown as markdown
 
-FIELDS = ("method", "picture", "ours", "std", "seeds", "published", "deviation", "within", "status", "key")
+FIELDS = ("method", "picture", "ours", "std", "seeds", "published", "deviation", "within", "status", "key", "source")
+WIDEST = 20  # pictures; a table of more shows only the means, and the CSV has them all
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,11 @@ class Planned:
 
 @dataclass(frozen=True)
 class Entry:
-    """One method and one picture (or "mean", or "all"): our dB over the seeds that are done, and the published dB."""
+    """One method and one picture (or "mean", or "all"): our dB over the seeds that are done, and the published dB.
+
+    Attributes:
+        source: where the published value was read; None: in what the experiment's header names.
+    """
 
     method: str
     picture: str
@@ -74,6 +81,7 @@ class Entry:
     published: float | None
     status: str
     tolerance: float
+    source: str | None
 
     @property
     def deviation(self) -> float | None:
@@ -117,7 +125,8 @@ def _entry(row: Mapping[str, Any], picture: str, cells: Sequence[Planned], publi
     status = "done" if done else next((s for s in ("interrupted", "failed") if s in states), "missing")
     status = status if is_ours else "not ours"
     return Entry(row["name"], picture, row.get("key"), fmean(done) if done else None,
-                 stdev(done) if len(done) > 1 else None, len(done), published, status, tolerance)
+                 stdev(done) if len(done) > 1 else None, len(done), published, status, tolerance,
+                 row.get("source"))
 
 
 def _means(row: Mapping[str, Any], line: Sequence[Entry], tolerance: float) -> list[Entry]:
@@ -126,9 +135,10 @@ def _means(row: Mapping[str, Any], line: Sequence[Entry], tolerance: float) -> l
     ours, seeds = (fmean(e.ours for e in done) if done else None), min((e.seeds for e in done), default=0)
     status = "not ours" if line[0].status == "not ours" else f"{len(done)} of {len(line)}"
     published = row.get("published_mean") or _mean_of(line)
-    return [Entry(row["name"], "mean", row.get("key"), ours, None, seeds, _mean_of(done), status, tolerance),
+    source = row.get("source")
+    return [Entry(row["name"], "mean", row.get("key"), ours, None, seeds, _mean_of(done), status, tolerance, source),
             Entry(row["name"], "all", row.get("key"), ours if len(done) == len(line) else None, None, seeds, published,
-                  status, tolerance)]
+                  status, tolerance, source)]
 
 
 def _mean_of(line: Sequence[Entry]) -> float | None:
@@ -152,16 +162,29 @@ def grid(listed: Sequence[Entry]) -> list[list[str]]:
     """The table as text: a header; for each method our values, the published ones and the deviation, if there are any.
     """
     pictures = list(dict.fromkeys(entry.picture for entry in listed))
-    lines = [["", *pictures]]
+    if len(pictures) > WIDEST + 2:
+        pictures = ["mean", "all"]
+    lines, sources = [["", *pictures]], _sources(listed)
     for method in dict.fromkeys(entry.method for entry in listed):
-        mine = [entry for entry in listed if entry.method == method]
+        mine = [entry for entry in listed if entry.method == method and entry.picture in pictures]
         if any(entry.status != "not ours" for entry in mine):
             lines.append([f"{method}, ours", *map(_ours, mine)])
         if any(entry.published is not None for entry in mine):
-            lines.append([f"{method}, published", *(_number(entry.published) for entry in mine)])
+            read = f" [{sources.index(mine[0].source) + 1}]" if mine[0].source else ""
+            lines.append([f"{method}, published{read}", *(_number(entry.published) for entry in mine)])
         if any(entry.deviation is not None for entry in mine):
             lines.append(["deviation", *map(_deviation, mine)])
     return lines
+
+
+def _sources(listed: Iterable[Entry]) -> list[str]:
+    """The sources of rows, each once, in the order of their numbers."""
+    return list(dict.fromkeys(entry.source for entry in listed if entry.source))
+
+
+def notes(listed: Iterable[Entry]) -> list[str]:
+    """What stands below the table: the sources of rows."""
+    return [f"[{number}] {source}" for number, source in enumerate(_sources(listed), 1)]
 
 
 def _number(value: float | None) -> str:
@@ -184,10 +207,10 @@ def _deviation(entry: Entry) -> str:
 def as_markdown(listed: Sequence[Entry]) -> str:
     """The table in Markdown, PSNR in dB."""
     header, *lines = grid(listed)
-    return markdown(header, lines)
+    return markdown(header, lines, notes(listed))
 
 
 def as_latex(listed: Sequence[Entry]) -> str:
     """A tabular of the package booktabs."""
     header, *lines = grid(listed)
-    return latex(header, lines)
+    return latex(header, lines, notes(listed))

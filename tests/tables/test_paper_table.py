@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dip_lab.compose import cells_of, resolved
+from dip_lab.tables import paper_table
 from dip_lab.tables.paper_table import as_csv, as_latex, as_markdown, entries, planned
 
 SETTINGS = ["experiment=paper/denoise25", "data.name=House,F16,Lena", "baseline=none,nlm_slow"]
@@ -111,9 +112,46 @@ def test_csv_and_latex_hold_the_same_numbers(table):
     rows = list(csv.DictReader(io.StringIO(as_csv(listed))))
     row = next(row for row in rows if row["method"] == "NLM" and row["picture"] == "House")
     assert (row["ours"], row["published"], row["within"], row["status"]) == ("31.4", "31.49", "True", "done")
+    assert row["source"] == ""  # what the header of the experiment names
     latex = as_latex(listed)
     assert r"\begin{tabular}{lrrrrrrrrrrr}" in latex and "31.40 & " in latex and latex.count(r"\\") == 1 + len(
         as_markdown(listed).splitlines()) - 2
+
+
+@pytest.fixture
+def quoted(configs, tmp_path):
+    """Entries of rows of two sources, one of which has only a mean."""
+    config = {**resolved(configs[0]), "table": {"tolerance": 0.5, "pictures": ["House", "F16"], "rows": [
+        {"name": "TWSC", "published": [30.0, 31.0], "source": "Xu, https://a_b"},
+        {"name": "ours", "cell": {"baseline": "none"}, "key": "psnr_8bit"},
+        {"name": "MASH", "published_mean": 37.62, "source": "Table 1, https://c"},
+        {"name": "CC", "published": [32.0, 33.0], "source": "Xu, https://a_b"}]}}
+    return entries([planned(config, dict(configs[0].hydra.runtime.choices), tmp_path)])
+
+
+def test_each_source_is_listed_once_below_the_table(quoted):
+    table, *sources = as_markdown(quoted).split("\n\n")
+    lines = table.splitlines()[2:]
+    assert [line.split(" |")[0] for line in lines] == [
+        "| TWSC, published [1]", "| ours, ours", "| MASH, published [2]", "| CC, published [1]"]
+    assert [source.strip() for source in sources] == ["[1] Xu, https://a_b", "[2] Table 1, https://c"]
+    assert as_latex(quoted).splitlines()[-2:] == [r"\par\noindent [1] Xu, https://a\_b",
+                                                  r"\par\noindent [2] Table 1, https://c"]
+    rows = list(csv.DictReader(io.StringIO(as_csv(quoted))))
+    assert {row["method"]: row["source"] for row in rows} == {
+        "TWSC": "Xu, https://a_b", "ours": "", "MASH": "Table 1, https://c", "CC": "Xu, https://a_b"}
+
+
+def test_a_published_mean_without_pictures_stands_in_the_last_column(quoted):
+    line = next(line for line in as_markdown(quoted).splitlines() if "MASH" in line)
+    assert [field.strip() for field in line.split("|")[2:-1]] == ["", "", "", "37.62"]
+
+
+def test_a_table_of_very_many_pictures_shows_the_means(quoted, monkeypatch):
+    monkeypatch.setattr(paper_table, "WIDEST", 1)
+    header, _, first, *_ = as_markdown(quoted).splitlines()
+    assert header == "|  | mean | all |" and first == "| TWSC, published [1] |  | 30.50 |"
+    assert as_csv(quoted).count("\n") == 1 + 4 * 4  # with every picture
 
 
 def test_an_experiment_without_a_table_is_refused(tmp_path):
