@@ -70,6 +70,13 @@ class Problem(nn.Module):
         observation = self.observation if observation is None else observation
         return self.measure(prediction, observation[frames], counted)
 
+    def residual(self, image: Tensor) -> Tensor:
+        """Mean square of A(image) - y where the misfit looks, whatever the misfit is; 0-d."""
+        square = (self.operator(image) - self.observation).square()
+        if self.counted is None:
+            return square.mean()
+        return (square * self.counted).sum() / self.counted.expand_as(square).sum()
+
     def hold_out(self, held: Tensor) -> None:
         """Leave the values of the observation where `held` (its shape, bool) is true out of the misfit."""
         counted = torch.ones_like(self.observation) if self.counted is None else self.counted

@@ -80,9 +80,9 @@ class FlatPatches(StoppingRule):
             return self._yes
         if iteration % self.every:
             return ~self._yes
-        prediction = self.problem.operator(output if average is None else average)
-        residual = self._residual(prediction)
-        fitted = (torch.take(prediction, self.places) @ self.noise).clamp(min=0)
+        image = output if average is None else average
+        residual = self.problem.residual(image)
+        fitted = (torch.take(self.problem.operator(image), self.places) @ self.noise).clamp(min=0)
         found = self._now - self._elbow > self.patience  # the elbow is the first minimum that lasts
         smaller = (iteration * residual < self._product) & ~found | self._product.isinf()
         for kept, new in ((self._product, iteration * residual), (self._level, residual), (self._elbow, self._now)):
@@ -93,12 +93,6 @@ class FlatPatches(StoppingRule):
         torch.where(better, now, self._answer, out=self._answer)
         weak = self.estimated < WEAK * self._level
         return torch.where(weak, ~found, better)
-
-    def _residual(self, prediction: Tensor) -> Tensor:
-        square = (prediction - self.problem.observation).square()
-        if (counted := self.problem.counted) is None:
-            return square.mean()
-        return (square * counted).sum() / counted.expand_as(square).sum()
 
     def _criterion(self, image: Tensor) -> Tensor:
         """Of an image's residual, fitted share and iteration * residual, with the level that is known by now."""

@@ -7,6 +7,7 @@ import torch
 
 from dip_lab.compose import compose
 from dip_lab.stopping.emv import EMV
+from dip_lab.stopping.hanke_raus import HankeRaus
 from dip_lab.stopping.holdout import Holdout
 from dip_lab.stopping.plateau import Plateau
 from dip_lab.stopping.self_validation import SelfValidation
@@ -47,6 +48,11 @@ def holdout_statistics(outputs, averages, problem, rule):
     return [float((average.double() - problem.observation)[held].square().mean()) for average in averages]
 
 
+def hanke_raus_statistics(outputs, averages, problem, rule):
+    return [iteration * float((average.double() - problem.observation).square().mean())
+            for iteration, average in enumerate(averages, 1)]
+
+
 def naive(values, iterations, rule):
     best, lowest, chosen, stopped = float("inf"), 0, None, None
     later = getattr(rule, "later", 0)
@@ -72,6 +78,7 @@ RULES = {
     "emv": (lambda start: EMV(forget=0.1, patience=PATIENCE, min_start=start), emv_statistics),
     "plateau": (lambda start: Plateau(least=0.01, smoothing=0.5, patience=PATIENCE, min_start=start),
                 plateau_statistics),
+    "hanke_raus": (lambda start: HankeRaus(every=1, patience=PATIENCE, min_start=start), hanke_raus_statistics),
     "holdout": (lambda start: holdout(start=start), holdout_statistics),
     "later": (lambda start: holdout(start=start, later=0.2), holdout_statistics),
     "least": (lambda start: holdout(start=start, later=0.1, least=0.03), holdout_statistics),
