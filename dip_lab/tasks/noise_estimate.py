@@ -102,7 +102,7 @@ def estimate_noise(observation: Tensor, known: Tensor | None = None) -> NoiseEst
         return None
     flat = seen.flattest(LOW)
     scaled = seen.residual[flat] / torch.from_numpy(seen.expected[flat]).float().sqrt()[:, :, None, None]
-    correlation, shrinking, freedom = _if_blurred(_neighbours(scaled))
+    correlation, shrinking, freedom = _if_blurred(neighbours(scaled))
     # The quantile of a variance with so many degrees of freedom, instead of the variance itself.
     levels = seen.levels / (shrinking * 2 * gammaincinv(freedom / 2, LOW / FLAT) / freedom)
     estimate = _estimate(pixels, levels, correlation, _channel_correlation(scaled))
@@ -224,8 +224,8 @@ def _quantile(values: np.ndarray, weight: np.ndarray) -> float:
     return float(values[order][np.searchsorted(total, LOW * total[-1])])
 
 
-def _neighbours(residual: Tensor) -> float:
-    """Correlation of neighbouring pixels, before any correction."""
+def neighbours(residual: Tensor) -> float:
+    """Correlation of neighbouring pixels in (N, C, H, W) of mean 0."""
     beside = (residual[..., 1:] * residual[..., :-1]).mean() + (residual[..., 1:, :] * residual[..., :-1, :]).mean()
     return float(beside / 2 / residual.square().mean().clamp_min(1e-12))
 
