@@ -125,10 +125,13 @@ class Problem(nn.Module):
         return self.view.guide(self.observation, self.operator)
 
     def noise_std(self) -> float | None:
-        """Standard deviation of the observation's noise, if it is white, as estimated from (the first frame of) it.
+        """Standard deviation of the observation's noise, as estimated from (the first frame of) it.
 
-        None where it is not a picture, or where no four pixels together were measured.
+        Noise that was added is taken to be white, that of a given observation may be anything. None where it is not a
+        picture, or where no four pixels together were measured.
         """
+        if self.noise is None and self.noise_estimate is not None:
+            return self.noise_estimate.std
         if not is_picture(self.observation.shape[1:], self.image_shape[1:]):
             return None
         known = None if self.operator.known is None else self.operator.known[:1]

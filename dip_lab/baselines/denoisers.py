@@ -7,7 +7,6 @@ from dip_lab.baselines.arrays import array_of, check_task, image_of
 from dip_lab.checks import flag, integer, number
 from dip_lab.problem import Problem
 from dip_lab.tasks.denoise import Identity
-from dip_lab.tasks.noise import estimated_std
 
 LEAST_STD = 1e-4  # a flat picture has no noise, and non-local means divides by its standard deviation
 BM3D_BLOCK = 8  # px; the package ends the whole process when the picture is a single block
@@ -68,7 +67,7 @@ def wavelet(problem: Problem, wavelet: str, levels: int) -> Tensor:
     Chang, Yu, Vetterli, https://doi.org/10.1109/83.862633
 
     Args:
-        problem: denoising, of white noise.
+        problem: denoising; made for white noise.
         wavelet: an orthogonal wavelet of PyWavelets, such as sym4 or db2.
         levels: of the decomposition; fewer if the picture is too small for them.
 
@@ -114,4 +113,4 @@ def bm3d(problem: Problem) -> Tensor:
 
 
 def _noise_std(problem: Problem) -> float:
-    return max(estimated_std(problem.observation), LEAST_STD)
+    return max(problem.noise_std() or 0, LEAST_STD)

@@ -1,4 +1,5 @@
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,10 +27,10 @@ def face():
 
 @pytest.fixture
 def problem_of(one_thread):
-    """`problem_of(picture, "task=inpaint", ...)`: the problem that these overrides make of a picture."""
+    """`problem_of(picture, "task=inpaint", ...)`: the problem that these overrides make of a clean picture."""
 
     def make(picture, *overrides):
-        return build_problem(composed(*overrides).task, picture, seed=0)
+        return build_problem(composed(*overrides).task, replace(picture, clean=True), seed=0)
 
     return make
 
