@@ -212,7 +212,8 @@ def test_a_pil_image_brings_its_conventions():
 @pytest.mark.parametrize("change", [lambda p: resize_to(p, 20), lambda p: centre_crop(p, 20),
                                     lambda p: crop_to_multiple(p, 16)], ids=["resize", "crop", "multiple"])
 def test_another_size_keeps_all_else(change):
-    whole = Images("a", torch.rand(1, 3, 40, 50), None, "/data", slice(0, 4), Conventions(WIDE, exif(), 16, 80, False))
+    whole = Images("a", torch.rand(1, 3, 40, 50), root="/data", selection=slice(0, 4),
+                   conventions=Conventions(WIDE, exif(), 16, 80, False))
     part = change(whole)
     assert part.pixels.shape != whole.pixels.shape
     assert (part.name, part.root, part.selection, part.conventions) == ("a", "/data", slice(0, 4), whole.conventions)
