@@ -26,7 +26,10 @@ class File(Source):
 
     def load(self) -> Images:
         """Raises ValueError if the file cannot be used, see `dip_lab.data.images.read_picture`."""
+        from dip_lab.data.conventions import announce
         from dip_lab.data.images import read_picture
         from dip_lab.data.sizes import resize_to
 
-        return resize_to(read_picture(str(self.path)), self.size)
+        picture = read_picture(str(self.path))
+        announce(self.path, picture)
+        return resize_to(picture, self.size)

@@ -42,10 +42,14 @@ class Folder(Source):
 
     def load(self) -> Images:
         """Raises ValueError if it is not clear which picture is meant, or the picture cannot be used."""
+        from dip_lab.data.conventions import announce
         from dip_lab.data.images import read_picture
         from dip_lab.data.sizes import resize_to
 
-        return resize_to(read_picture(self._file()), self.size)
+        file = self._file()
+        picture = read_picture(file)
+        announce(file, picture)
+        return resize_to(picture, self.size)
 
     @property
     def _folder(self) -> Path:

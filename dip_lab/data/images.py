@@ -6,7 +6,8 @@ Rules that a reader of the code cannot guess:
 * Transparency is left out of the pixels, which keep the colour stored in the file (no compositing), and kept
   in `Images.alpha`.
 * Only the first frame of an animation or a multipage file is used, with a warning in the log.
-* 16-bit colour is reduced to 8 bits by Pillow (warning in the log); 16-bit grey keeps its precision.
+* 16 bits a channel keep their precision; a few rare kinds of 16-bit TIFF are reduced to 8 bits (warning in the log).
+* What the file says beside its pixels (profile, EXIF, depth, quality of a JPEG) is kept in `Images.conventions`.
 """
 
 import logging
@@ -18,6 +19,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from dip_lab.data.conventions import Conventions, conventions_of
+from dip_lab.data.deep import is_deep, sixteen_bits
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +43,7 @@ class Images:
         clean: It is known to have no noise, so that a task may add some.
         selection: which frames of a clip's file it holds; the same frames are read of a mask that is a clip.
         observed: (N, C, H, W) as it was measured, where the data set has it beside the target.
+        conventions: what the file of the one picture says beside its pixels; empty for clips and sources.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Images:
     clean: bool = False
     selection: slice | None = None
     observed: torch.Tensor | None = None
+    conventions: Conventions = Conventions()
 
 
 class PictureError(ValueError):
@@ -72,7 +78,7 @@ def read_picture(path: str | Path, name: str | None = None) -> Images:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            image = _decoded(path)
+            picture = _decoded(path, path.stem if name is None else name)
         except PictureError:
             raise
         except Image.DecompressionBombError as error:
@@ -88,7 +94,7 @@ def read_picture(path: str | Path, name: str | None = None) -> Images:
     for warning in caught:
         if not issubclass(warning.category, Image.DecompressionBombWarning | ResourceWarning):
             log.warning("%s: %s", path, " ".join(str(warning.message).split()))
-    return _from_image(image, path.stem if name is None else name, str(path))
+    return picture
 
 
 def as_images(value: object, name: str | None = None) -> Images:
@@ -110,7 +116,7 @@ def as_images(value: object, name: str | None = None) -> Images:
     name = "picture" if name is None else name
     if isinstance(value, Image.Image):
         _check_size(name, *value.size)
-        return _from_image(ImageOps.exif_transpose(value), name, name)
+        return _from_image(ImageOps.exif_transpose(value), value, name, name)
     if isinstance(value, torch.Tensor):
         if not value.is_floating_point():
             raise PictureError(
@@ -130,8 +136,8 @@ def as_images(value: object, name: str | None = None) -> Images:
     )
 
 
-def _decoded(path: Path) -> Image.Image:
-    """The first frame, upright and detached from the file."""
+def _decoded(path: Path, name: str) -> Images:
+    """The first frame, upright."""
     with path.open("rb") as file:
         image = Image.open(file, formats=FORMATS)
         _check_size(str(path), *image.size)
@@ -145,15 +151,26 @@ def _decoded(path: Path) -> Image.Image:
         frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
         if frames > 1:
             log.warning("%s: %d frames or pages, only the first is used", path, frames)
-        if image.format in ("PNG", "TIFF") and image.mode in ("RGB", "RGBA", "LA"):
-            if any(";16" in str(tile[3]) for tile in image.tile):
+        samples = None
+        if is_deep(image):
+            samples = sixteen_bits(image, file, FORMATS)
+            if samples is None:
                 log.warning("%s: 16 bits per channel reduced to 8; a numpy array would keep them", path)
-        image.load()
-        return ImageOps.exif_transpose(image)
+        upright = ImageOps.exif_transpose(image) if samples is None else samples
+        return _from_image(upright, image, name, str(path))
 
 
-def _from_image(image: Image.Image, name: str, source: str) -> Images:
-    """A decoded PIL image of any mode; `source` is what error messages call it."""
+def _from_image(upright: Image.Image | np.ndarray, image: Image.Image, name: str, source: str) -> Images:
+    """Pixels of a decoded PIL image of any mode, or its samples; `source` is what error messages call it."""
+    if isinstance(upright, Image.Image):
+        upright = _samples_of(upright, source)
+    picture = _from_array(upright, name, source, "(H, W) or (H, W, C)")
+    bits = 8 if upright.dtype.itemsize == 1 else 16
+    return replace(picture, conventions=conventions_of(image, picture.pixels.shape[1], bits, source))
+
+
+def _samples_of(image: Image.Image, source: str) -> np.ndarray:
+    """(H, W), or (H, W, C) with transparency last if C is 2 or 4."""
     mode = image.mode
     if mode == "I":
         raise PictureError(f"{source}: 32-bit or signed integer samples; save it with 8 or 16 bits")
@@ -164,7 +181,7 @@ def _from_image(image: Image.Image, name: str, source: str) -> Images:
             image = image.convert("LA" if grey else "RGBA")
         else:
             image = image.convert("L" if grey else "RGB")
-    return _from_array(np.asarray(image), name, source, "(H, W) or (H, W, C)")
+    return np.asarray(image)
 
 
 def _from_array(array: np.ndarray, name: str, source: str, layout: str) -> Images:
@@ -183,12 +200,13 @@ def _from_array(array: np.ndarray, name: str, source: str, layout: str) -> Image
     else:
         raise PictureError(f"{source}: samples of {array.dtype}; give uint8, uint16 or floats in [0, 1]")
     planes = torch.from_numpy(samples).permute(2, 0, 1)[None].contiguous()
+    conventions = Conventions(bits=16 if array.dtype == np.uint16 else 8)
     if planes.shape[1] in (1, 3):
-        return Images(name, planes)
+        return Images(name, planes, conventions=conventions)
     pixels, alpha = planes[:, :-1].contiguous(), planes[:, -1:].contiguous()
     if (alpha < 1).any():
         log.warning("%s: transparency is left out, transparent pixels keep the colour stored in them", source)
-    return Images(name, pixels, alpha)
+    return Images(name, pixels, alpha, conventions=conventions)
 
 
 def _checked_floats(array: np.ndarray, source: str) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Pictures made smaller: shrunk, or cropped."""
 
+from dataclasses import replace
+
 import torch.nn.functional as F
 
 from dip_lab.data.images import MIN_SIDE, Images, PictureError
@@ -27,7 +29,7 @@ def resize_to(picture: Images, size: int | None) -> Images:
         )
     pixels = F.interpolate(picture.pixels, size=sides, mode="lanczos", antialias=True).clamp_(0, 1)
     alpha = None if picture.alpha is None else -F.adaptive_max_pool2d(-picture.alpha, sides)
-    return Images(picture.name, pixels, alpha)
+    return replace(picture, pixels=pixels, alpha=alpha)
 
 
 def centre_crop(picture: Images, size: int | None, centre: tuple[float, float] = (0.5, 0.5)) -> Images:
@@ -48,7 +50,7 @@ def centre_crop(picture: Images, size: int | None, centre: tuple[float, float] =
     )
     window = (..., slice(top, top + size), slice(left, left + size))
     alpha = None if picture.alpha is None else picture.alpha[window].contiguous()
-    return Images(picture.name, picture.pixels[window].contiguous(), alpha)
+    return replace(picture, pixels=picture.pixels[window].contiguous(), alpha=alpha)
 
 
 def crop_to_multiple(picture: Images, multiple: int) -> Images:
@@ -64,7 +66,7 @@ def crop_to_multiple(picture: Images, multiple: int) -> Images:
     rows, columns = (slice(side % multiple // 2, side % multiple // 2 + side // multiple * multiple)
                      for side in (height, width))
     alpha = None if picture.alpha is None else picture.alpha[..., rows, columns].contiguous()
-    return Images(picture.name, picture.pixels[..., rows, columns].contiguous(), alpha)
+    return replace(picture, pixels=picture.pixels[..., rows, columns].contiguous(), alpha=alpha)
 
 
 def _check_target(size: int | None) -> None:

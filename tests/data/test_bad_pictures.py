@@ -74,7 +74,6 @@ WARNS = {
     "animated.gif": "6 frames",
     "animated_apng.png": "6 frames",
     "multipage.tif": "3 frames or pages",
-    "rgb48.png": "16 bits per channel reduced to 8",
     **dict.fromkeys(WITH_ALPHA, "transparency"),
 }
 

@@ -1,10 +1,10 @@
 import logging
-import struct
 import zlib
 
 import numpy as np
 import pytest
 import torch
+from files import png
 from PIL import Image
 
 from dip_lab.data import images
@@ -136,24 +136,6 @@ def test_first_of_several_frames_with_a_warning(tmp_path, caplog, suffix):
     with caplog.at_level(logging.WARNING):
         assert read_picture(tmp_path / f"a.{suffix}").pixels.max() < 0.05
     assert f"a.{suffix}: 2 frames or pages, only the first is used" in caplog.text
-
-
-def chunk(kind, data):
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def png(width, height, depth, colour, data):
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-
-
-def test_16_bit_colour_is_reduced_with_a_warning(tmp_path, caplog):
-    rows = b"".join(b"\0" + struct.pack(">3H", 0x1234, 0x8000, 0xFFFF) * 8 for _ in range(8))
-    (tmp_path / "a.png").write_bytes(png(8, 8, 16, 2, zlib.compress(rows)))
-    with caplog.at_level(logging.WARNING):
-        picture = read_picture(tmp_path / "a.png")
-    np.testing.assert_allclose(hwc(picture)[0, 0], np.array([0x12, 0x80, 0xFF]) / 255, atol=1e-6)
-    assert "a.png: 16 bits per channel reduced to 8" in caplog.text
 
 
 def test_8_bit_pictures_load_without_a_word(tmp_path, caplog):

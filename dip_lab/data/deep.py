@@ -1,0 +1,69 @@
+"""Colour of 16 bits a channel, of which Pillow gives the upper 8: read twice, for the upper and for the lower bytes."""
+
+import sys
+from typing import IO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+# A decoder that is told the other order of bytes takes the lower byte of a sample for the upper one.
+SWAPPED = {";16B": ";16L", ";16L": ";16B", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
+COLOUR = ("RGB;16", "RGBA;16", "RGBX;16")  # of Pillow's raw modes; others, such as RGBa;16 and CMYK;16, are converted
+GREY_ALPHA = "LA;16B"
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an opened PNG or TIFF, not loaded yet, has colour or transparency of 16 bits a channel.
+
+    Raises:
+        ValueError: it is a TIFF of 16 bits whose planes are stored apart and not compressed, which Pillow misreads.
+    """
+    if image.format not in ("PNG", "TIFF"):
+        return False
+    if _has_planes_apart(image) and 16 in image.tag_v2.get(258, ()) and image.tile[0].codec_name == "raw":
+        raise ValueError("16 bits a channel in separate planes, not interleaved")
+    return image.mode in ("RGB", "RGBA", "LA") and ";16" in _raw_mode(image)
+
+
+def sixteen_bits(image: Image.Image, file: IO[bytes], formats: tuple[str, ...]) -> np.ndarray | None:
+    """(H, W, C) uint16, upright; C is 2 (grey), 3 or 4, transparency last. None if the upper 8 bits are all there is.
+
+    Args:
+        image: what `is_deep` is true for; it is loaded.
+        file: where it was opened from.
+        formats: those that Pillow may open.
+    """
+    raw = _raw_mode(image)
+    if raw == GREY_ALPHA:  # the two bytes of both channels as four channels
+        _set_raw_mode(image, "RGBA")
+        return np.array(ImageOps.exif_transpose(image)).view(">u2").astype(np.uint16)
+    start, order = raw[:-1], raw[-4:]
+    if start not in COLOUR or order not in SWAPPED or _has_planes_apart(image):
+        return None
+    position = file.tell()
+    upper = np.asarray(ImageOps.exif_transpose(image), dtype=np.uint16)
+    file.seek(0)
+    second = Image.open(file, formats=formats)
+    _set_raw_mode(second, raw.replace(order, SWAPPED[order]))
+    samples = upper << 8 | np.asarray(ImageOps.exif_transpose(second), dtype=np.uint16)
+    file.seek(position)
+    clear = image.info.get("transparency")
+    if isinstance(clear, tuple) and samples.shape[2] == 3:  # PNG's one colour that is transparent
+        opaque = (samples != np.array(clear, np.uint16)).any(2, keepdims=True)
+        samples = np.concatenate([samples, opaque.astype(np.uint16) * 65535], 2)
+    return samples
+
+
+def _has_planes_apart(image: Image.Image) -> bool:
+    return image.format == "TIFF" and image.tag_v2.get(284) == 2
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """The layout of the file's samples, as Pillow calls it; empty where nothing is left to decode."""
+    arguments = image.tile[0].args if image.tile else ""
+    return str(arguments if isinstance(arguments, str) or arguments is None else arguments[0])
+
+
+def _set_raw_mode(image: Image.Image, raw: str) -> None:
+    image.tile = [tile._replace(args=raw if isinstance(tile.args, str) else (raw, *tile.args[1:]))
+                  for tile in image.tile]
