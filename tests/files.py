@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import IFDRational
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 WIDE = SRGB.replace("sRGB built-in".encode("utf-16-be"), "Wide gamut 13".encode("utf-16-be"))
@@ -21,7 +22,7 @@ def exif(orientation: int = 1) -> bytes:
     """EXIF data of a camera, with an exposure and a place."""
     tags = Image.Exif()
     tags[0x010F], tags[0x0110], tags[0x0112], tags[0x011A] = "Canon", CAMERA, orientation, 300.0
-    tags[0x8769] = {0x829A: 0.00625, 0x9003: TAKEN, 0xA002: 999, 0xA003: 888, 0x927C: b"notes" * 9}
+    tags[0x8769] = {0x829A: IFDRational(1, 160), 0x9003: TAKEN, 0xA002: 999, 0xA003: 888, 0x927C: b"notes" * 9}
     tags[0x8825] = {1: "N", 2: (52.0, 31.0, 12.0)}
     return tags.tobytes()
 
@@ -29,7 +30,7 @@ def exif(orientation: int = 1) -> bytes:
 def check_exif(tags: Image.Exif) -> None:
     """Those of `exif`, for pixels that are upright; sizes and addresses that would be wrong are gone."""
     assert tags[0x0110] == CAMERA and tags[0x0112] == 1 and float(tags[0x011A]) == 300
-    assert tags.get_ifd(0x8769)[0x9003] == TAKEN and float(tags.get_ifd(0x8769)[0x829A]) == 0.00625
+    assert tags.get_ifd(0x8769)[0x9003] == TAKEN and tags.get_ifd(0x8769)[0x829A] == IFDRational(1, 160)
     assert not {0xA002, 0xA003, 0x927C} & tags.get_ifd(0x8769).keys()
     assert [float(each) for each in tags.get_ifd(0x8825)[2]] == [52, 31, 12]
 
