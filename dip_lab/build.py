@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from dip_lab.answers.answer import Answer
 from dip_lab.callbacks.curves import Curves
 from dip_lab.callbacks.interrupt import Interrupt
 from dip_lab.callbacks.snapshots import Snapshots
@@ -37,6 +38,7 @@ from dip_lab.results.history import COLUMNS, History
 from dip_lab.runs.identity import Cell
 from dip_lab.splits.chunks import Chunks, Frames
 from dip_lab.splits.split import Piece, Split
+from dip_lab.tasks.masks import Alpha
 from dip_lab.video.generator import ClipGenerator
 from dip_lab.video.mode import Mode
 from dip_lab.video.volume import over_time
@@ -53,6 +55,7 @@ class Plan:
         baseline: a method without a network, used instead of all fits; None: a network is fitted.
         tracker: the loggers, not open yet.
         fps: frames per second of a clip's films.
+        answer: how the restored picture is written.
     """
 
     whole: Piece
@@ -61,6 +64,7 @@ class Plan:
     baseline: Callable[[Problem], Tensor] | None
     tracker: Tracker
     fps: float
+    answer: Answer
 
 
 def build(cfg: DictConfig, cell: Cell, images: Images | None = None, callbacks: Sequence[pl.Callback] = ()) -> Plan:
@@ -76,7 +80,8 @@ def build(cfg: DictConfig, cell: Cell, images: Images | None = None, callbacks: 
         ValueError: something in the config, the picture or the mask cannot work.
     """
     check(cfg)
-    problem = build_problem(cfg.task, images or load_images(cfg.data), cfg.seed)
+    images = images or load_images(cfg.data)
+    problem = build_problem(cfg.task, images, cfg.seed)
     mode: Mode = instantiate(cfg.video)
     over_frames = Frames() if mode.chunk == 1 else Chunks(mode.chunk, mode.overlap)
     splits = [over_frames, instantiate(cfg.splits.tiles), instantiate(cfg.splits.seeds)]
@@ -84,7 +89,8 @@ def build(cfg: DictConfig, cell: Cell, images: Images | None = None, callbacks: 
     logger = partial(instantiate, cfg.logger) if cfg.logger else None
     tracker = Tracker(logger, partial(OmegaConf.to_container, cfg, resolve=True))
     fit = partial(build_fit, cfg, callbacks=callbacks)
-    return Plan(Piece(problem, cell, mode), splits, fit, baseline, tracker, mode.fps)
+    answer = build_answer(cfg.answer, images, problem)
+    return Plan(Piece(problem, cell, mode), splits, fit, baseline, tracker, mode.fps, answer)
 
 
 def check(cfg: DictConfig) -> None:
@@ -114,6 +120,18 @@ def build_problem(task: DictConfig, images: Images, seed: int) -> Problem:
     """The problem of a picture that is degraded as the node `task` says."""
     parts = {key: instantiate(task[key]) for key in ("operator", "noise", "observe", "misfit", "evaluation", "view")}
     return Task(**parts, answer=task.answer, given=task.given, observation=task.observation).problem(images, seed)
+
+
+def build_answer(answer: DictConfig, images: Images, problem: Problem) -> Answer:
+    """How the answer is written, with what the picture's file has beside its pixels.
+
+    Transparency that was the mask is filled by the fit: the answer is then opaque.
+    """
+    filled = any(isinstance(mask := getattr(part, "mask", None), Alpha) and not mask.path
+                 for part in problem.operator.modules())
+    bound = Answer(instantiate(answer), images.conventions, None if filled else images.alpha)
+    bound.check(*problem.image_shape[-2:])
+    return bound
 
 
 def build_fit(cfg: DictConfig, piece: Piece, callbacks: Sequence[pl.Callback]) -> Fit:

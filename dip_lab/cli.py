@@ -22,6 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from dip_lab import sweep
+from dip_lab.answers.format import Format
 from dip_lab.catalogue import config_folder, help_text
 from dip_lab.checks import one_line
 from dip_lab.compose import cell_at, compose, register_resolvers
@@ -30,7 +31,7 @@ from dip_lab.instantiate import instantiate
 from dip_lab.mistakes import MISTAKES, explain
 from dip_lab.runs.claims import claim
 from dip_lab.runs.files import from_here, write_atomic
-from dip_lab.runs.folder import ERROR, begin, record_failure, settled, start_over
+from dip_lab.runs.folder import ERROR, begin, is_done, record_failure, settled, start_over
 from dip_lab.runs.identity import Cell
 from dip_lab.runs.sharing import announce
 from dip_lab.scores import SCORES, known
@@ -55,12 +56,13 @@ def job(cfg: DictConfig) -> float | None:
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     logging.captureWarnings(True)
     try:
+        asked = instantiate(cfg.answer)
         with claim(folder):
-            summary = None if cfg.rerun else settled(folder, retry_failed=cfg.retry_failed or not sweeping)
+            summary = None if cfg.rerun else settled(folder, cfg.retry_failed or not sweeping, asked.is_written)
             if summary:
                 log.info("%s before: %s", summary["status"], folder)
             else:
-                summary = _fit(cfg, cell_at(cfg, HydraConfig.get(), folder))
+                summary = _fit(cfg, cell_at(cfg, HydraConfig.get(), folder), asked)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
@@ -80,21 +82,25 @@ def job(cfg: DictConfig) -> float | None:
     return summary["psnr"] if summary["psnr"] is not None else summary.get("psnr_held_out")
 
 
-def _fit(cfg: DictConfig, cell: Cell) -> Mapping[str, Any]:
+def _fit(cfg: DictConfig, cell: Cell, asked: Format) -> Mapping[str, Any]:
     """Compute a cell whose folder is claimed; an error is recorded there before it is raised again."""
     folder = cell.folder
     if cfg.rerun:
         start_over(folder)
+    done = is_done(folder)
+    if done:
+        log.info("done before, but without the file that is asked for: fitted on from the last checkpoint")
     begun = cell.description | cell.provenance
     try:
         begin(folder, begun)
         summary = _restore(cfg, cell)
     except Exception as error:
-        record_failure(folder, begun, error)
+        if not done or HydraConfig.get().mode == RunMode.MULTIRUN:  # a sweep needs to know
+            record_failure(folder, begun, error)
         raise
     if summary["status"] == "failed":
         write_atomic(folder / ERROR, f"{summary['error']}\n".encode())
-    print(said(summary, folder / f"{summary['answer']}.png"))
+    print(said(summary, asked.path(folder / summary["answer"])))
     if summary["status"] == "done" and not HydraConfig.get().overrides.task:
         print(NEXT)
     if summary["status"] == "interrupted":  # "interrupted by SIGINT": 130, as shells count
@@ -148,7 +154,7 @@ def said(summary: Mapping[str, Any], path: Path) -> str:
     rows["seconds"] = SCORES["seconds"].text(summary["seconds"]) + pace
     rows["picture"] = str(from_here(path))
     if path.with_suffix(".mp4").exists():
-        rows["film"] = rows["picture"].removesuffix(".png") + ".mp4"
+        rows["film"] = str(from_here(path.with_suffix(".mp4")))
     width = max(map(len, rows))  # plain lines: a table of rich cuts the path off at the terminal's width
     return "\n".join(f"{key:<{width}} {text}" for key, text in rows.items())
 

@@ -40,7 +40,7 @@ def run(cfg: DictConfig, cell: Cell, images: Images | None = None,
         restoration = restored_by_baseline(plan) if plan.baseline else restored(plan, plan.whole, plan.splits)
         restoration = presented(restoration, plan.whole.problem, plan.fps)
         if cell.folder:
-            restoration.save(cell.folder)
+            restoration.save(cell.folder, plan.answer.files)
         plan.tracker.report(restoration)
     if restoration.summary.status == "interrupted":
         hand_over(restoration.summary.stop_reason.split()[-1])

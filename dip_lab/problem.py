@@ -33,11 +33,12 @@ class Problem(nn.Module):
         image_shape: `(N, C, H, W)` of the restoration.
         answer: stem of the restored picture's file name, such as `dip_denoised`.
         noise: the law that the noise of the observation was drawn from; None where it is not known.
+        jpeg_quality: of the picture's file; None where it is not a JPEG.
         counted: 1 where the misfit looks at the observation and 0 elsewhere, broadcastable to it; None: everywhere.
     """
 
     def __init__(self, observation: Tensor, operator: Operator, misfit: nn.Module, evaluation: Evaluation, view: View,
-                 target: Tensor | None, answer: str, name: str, noise: Any = None):
+                 target: Tensor | None, answer: str, name: str, noise: Any = None, jpeg_quality: int | None = None):
         super().__init__()
         self.operator = operator
         self.measure = misfit
@@ -47,6 +48,7 @@ class Problem(nn.Module):
         self.evaluation = evaluation
         self.answer = answer
         self.name = name
+        self.jpeg_quality = jpeg_quality
         self.register_buffer("observation", observation, persistent=False)
         self.register_buffer("target", target, persistent=False)
         self.image_shape = (len(observation), *operator.image_shape(tuple(observation.shape[1:])))
@@ -180,7 +182,7 @@ class Problem(nn.Module):
 
     def _like(self, observation: Tensor, operator: Operator, view: View, target: Tensor | None) -> "Problem":
         return Problem(observation, operator, copy.deepcopy(self.measure), self.evaluation, view, target, self.answer,
-                       self.name, self.noise)
+                       self.name, self.noise, self.jpeg_quality)
 
     def _frames(self) -> list[slice]:
         return [slice(t, t + 1) for t in range(len(self.observation))]
@@ -242,7 +244,7 @@ class Task:
         if target is not None and operator.known is not None:
             observation *= operator.known  # what was not measured has no noise
         return Problem(observation, operator, self.misfit, self.evaluation, self.view, target, self.answer, images.name,
-                       noise)
+                       noise, images.conventions.quality)
 
     def _each_frame(self, target: Tensor, noise: Callable[[Tensor, int], Tensor], seed: int) -> Iterator[Tensor]:
         """The observations of a clip's frames."""

@@ -25,7 +25,7 @@ ended: list[tuple[str, Path]] = []  # of this process's sweep: (done, skipped or
 
 
 def compute(cells: Mapping[Path, Sequence[str]], launch: Callable[..., Any], rerun: bool, retry_failed: bool,
-            at_once: int | None) -> None:
+            at_once: int | None, is_written: Callable[[Path], bool] | None = None) -> None:
     """Run every cell of a sweep to its end, and note in `ended` how it ended.
 
     Cells that another process computes are waited for, and taken over if that process dies. A process that dies
@@ -36,10 +36,11 @@ def compute(cells: Mapping[Path, Sequence[str]], launch: Callable[..., Any], rer
         cells: {folder: overrides}.
         launch: a launcher's method; it may raise when one of its processes dies.
         at_once: cells handed to the launcher together; None: all.
+        is_written: as in `settled`.
     """
     left = dict(cells)
     for folder in cells:
-        result = None if rerun else settled(folder, retry_failed)
+        result = None if rerun else settled(folder, retry_failed, is_written)
         if result:
             _note(left, folder, "skipped" if result["status"] == "done" else "failed")
     before = {folder: _stamp(folder) for folder in left}

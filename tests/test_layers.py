@@ -10,9 +10,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "dip_lab"
 SOURCES = ("source", "file", "folder", "collection", "pairs", "sources", "phantom", "sample", "array", "video",
            "noisy_pairs")
+FORMATS = ("format", "png", "tiff", "webp", "jpeg")
 LIGHT = ["cli", "mistakes", "compose", "spelling", "catalogue", "scores", "sweep", "search", "runs.identity",
          "results.summary", *(f"tables.{path.stem}" for path in (PACKAGE / "tables").glob("[a-z]*.py")),
-         *(f"data.{name}" for name in SOURCES)]
+         *(f"data.{name}" for name in SOURCES), *(f"answers.{name}" for name in FORMATS)]
 
 
 def imports_of(path):
@@ -41,6 +42,8 @@ def test_only_build_reads_the_config():
     ("api.py", "dip_lab.cli"), ("problem.py", "dip_lab.build"), ("module.py", "dip_lab.fit"),
     ("tasks", "dip_lab.problem"), ("tasks", "dip_lab.results"), ("data", "dip_lab.tasks"), ("nets", "dip_lab.problem"),
     ("latents", "dip_lab.problem"), ("results", "dip_lab.fit"), ("results", "dip_lab.tables"),
+    ("results", "dip_lab.answers"), ("results", "dip_lab.data"), ("answers", "dip_lab.problem"),
+    ("answers", "dip_lab.results"), ("data", "dip_lab.answers"),
     ("runs", "dip_lab.results"), ("splits", "dip_lab.build"), ("stopping", "dip_lab.results"),
 ])
 def test_nothing_imports_upwards(lower, upper):

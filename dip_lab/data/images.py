@@ -205,7 +205,7 @@ def _from_array(array: np.ndarray, name: str, source: str, layout: str) -> Image
         return Images(name, planes, conventions=conventions)
     pixels, alpha = planes[:, :-1].contiguous(), planes[:, -1:].contiguous()
     if (alpha < 1).any():
-        log.warning("%s: transparency is left out, transparent pixels keep the colour stored in them", source)
+        log.warning("%s: transparency is kept apart, transparent pixels have the colour stored in them", source)
     return Images(name, pixels, alpha, conventions=conventions)
 
 

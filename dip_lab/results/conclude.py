@@ -28,6 +28,7 @@ def about(problem: Problem, cell: Cell) -> dict[str, Any]:
     """The part of a summary that is known before anything is restored."""
     noise = problem.noise_estimate
     return {"cell": cell, "picture": problem.name, "observation": problem.digest(), "answer": problem.answer,
+            "jpeg_quality": problem.jpeg_quality,
             "noise_estimate": None if noise is None else noise.as_dict(),
             "psnr_observed": problem_scores(problem, problem.observed()).get("psnr")}
 

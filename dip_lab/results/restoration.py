@@ -2,6 +2,7 @@
 
 import base64
 import html
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -22,6 +23,11 @@ from dip_lab.results.verdicts import as_csv as verdicts_csv
 from dip_lab.runs.files import write_atomic, write_json
 from dip_lab.runs.folder import PREVIEW, RESULT
 from dip_lab.scores import SCORES
+
+
+def plain(image: Tensor) -> dict[str, bytes]:
+    """The answer's only file: an 8-bit PNG of (1, C, H, W)."""
+    return {".png": encode_png(image)}
 
 
 @dataclass(frozen=True)
@@ -77,12 +83,17 @@ class Restoration:
         return figure_png(curves_figure(self.history, title, summary.chosen_iteration, summary.peak_iteration,
                                        {verdict.rule: verdict.chosen_iteration for verdict in self.verdicts[1:]}))
 
-    def save(self, folder: Path) -> None:
-        """Write pictures and plots, and the summary last: a folder with a summary is complete."""
-        picture = encode_png(poster(self.image))
-        write_atomic(folder / f"{self.answer}.png", picture)
+    def save(self, folder: Path, files: Callable[[Tensor], Mapping[str, bytes]] = plain) -> None:
+        """Write pictures and plots, and the summary last: a folder with a summary is complete.
+
+        Args:
+            folder: where to.
+            files: makes the answer's own files, {suffix: content}, from a picture (1, C, H, W) in [0, 1].
+        """
+        for suffix, content in files(poster(self.image)).items():
+            write_atomic(folder / f"{self.answer}{suffix}", content)
         if (folder / PREVIEW).exists():  # somebody may be watching it
-            write_atomic(folder / PREVIEW, picture)
+            write_atomic(folder / PREVIEW, encode_png(poster(self.image)))
         if self.frames:
             self._save_film(folder)
         if self.history.rows:  # a baseline has none

@@ -25,6 +25,7 @@ class Summary(Mapping[str, Any]):
         answer: stem of the picture's file name, such as `dip_denoised`.
         noise_estimate: what the observation tells about its noise, see `dip_lab.tasks.noise_estimate`; standard
             deviations in 8-bit units.
+        jpeg_quality: of the picture's file, 1 to 100; None where it is not a JPEG.
         psnr_observed: PSNR of the observation at the image's size, in dB.
         status: done, interrupted or failed.
         error: why it failed.
@@ -50,6 +51,7 @@ class Summary(Mapping[str, Any]):
     picture: str
     observation: str
     answer: str
+    jpeg_quality: int | None = None
     noise_estimate: Mapping[str, Any] | None = None
     psnr_observed: float | None
     status: str = "done"

@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         return None
 
 
+def is_done(folder: Path) -> bool:
+    """Whether the cell has been computed."""
+    result = read_result(folder)
+    return bool(result) and result["status"] == "done"
+
+
 def begin(folder: Path, known: dict[str, Any]) -> None:
     """Say in result.json that a cell has begun, unless an interrupted fit left its scores there."""
     (folder / ERROR).unlink(missing_ok=True)
@@ -44,11 +51,21 @@ def record_failure(folder: Path, known: dict[str, Any], error: Exception) -> Non
             log.error("%s", one_line(failure))
 
 
-def settled(folder: Path, retry_failed: bool) -> dict[str, Any] | None:
-    """The summary of a cell that need not be computed: it is done, or it failed and is not to be tried again."""
+def settled(folder: Path, retry_failed: bool, is_written: Callable[[Path], bool] | None = None
+            ) -> dict[str, Any] | None:
+    """The summary of a cell that need not be computed: it is done, or it failed and is not to be tried again.
+
+    Args:
+        folder: the cell's.
+        retry_failed: a cell that failed is computed again.
+        is_written: whether the answer's file is there, by its path without a suffix. A cell that is done without it is
+            not settled: fitted on from its last checkpoint, it gives the same answer again. None: any file will do.
+    """
     result = read_result(folder)
-    final = ("done",) if retry_failed else ("done", "failed")
-    return result if result and result["status"] in final else None
+    if not result or result["status"] not in (("done",) if retry_failed else ("done", "failed")):
+        return None
+    wanting = result["status"] == "done" and "answer" in result and is_written is not None
+    return None if wanting and not is_written(folder / result["answer"]) else result
 
 
 def start_over(folder: Path) -> None:

@@ -18,7 +18,7 @@ from dip_lab.runs.folder import WEIGHTS
 
 # These say where and how a cell is computed and watched, not what it computes.
 AROUND = ("hydra", "logger", "trainer", "name", "rerun", "retry_failed", "threads", "gpu", "device", "experiment",
-          "faithful", "table")
+          "faithful", "table", "answer")
 BASELINE_KEYS = ("data", "task", "seed", "baseline")
 GROUPS = ("net", "latent", "optimizer", "stopping", "average")
 

@@ -98,5 +98,5 @@ def varied(cells: Sequence[Row]) -> list[str]:
     own = [*GROUPS, "picture", "seed"]
     keys = [key for key in own if len({str(cell.value(key)) for cell in cells}) > 1]
     # data.name repeats what picture says, and task/noise what noise says
-    again = {"data", "data.name", "data.path", "task/noise", "experiment", *own}
+    again = {"data", "data.name", "data.path", "task/noise", "experiment", "answer", *own}
     return keys + [key for key in overridden(cells) if key not in again]

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dip_lab import sweep
 from dip_lab.compose import Params, combinations
+from dip_lab.instantiate import instantiate
 from dip_lab.runs.files import write_atomic
 
 
@@ -38,10 +39,17 @@ class CellSweeper(Sweeper):
         """Compute the cells that are left; one that cannot be composed is refused before any is computed."""
         loader, hydra_config = self.hydra_context.config_loader, HydraConfig.instance()
         cells: dict[Path, list[str]] = {}
+        answers: dict[Path, DictConfig] = {}
         for overrides in combinations(loader, self.params, arguments):
             cfg = loader.load_sweep_config(self.config, overrides)
             hydra_config.set_config(cfg)  # the name of a cell needs its choices
-            cells.setdefault(Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir).absolute(), overrides)
+            folder = Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir).absolute()
+            cells.setdefault(folder, overrides)
+            if answers.setdefault(folder, cfg.answer) != cfg.answer:
+                raise ValueError("answer=...: a sweep writes one format; give its command once for each (what is done "
+                                 "is not fitted again from the start)")
         hydra_config.set_config(self.config)
         write_atomic(Path(self.config.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(self.config).encode())
-        sweep.compute(cells, self.launcher.launch, self.config.rerun, self.config.retry_failed, self.max_batch_size)
+        formats = {folder: instantiate(answer) for folder, answer in answers.items()}
+        sweep.compute(cells, self.launcher.launch, self.config.rerun, self.config.retry_failed, self.max_batch_size,
+                      lambda stem: formats[stem.parent].is_written(stem))

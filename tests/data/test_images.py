@@ -97,7 +97,7 @@ def test_transparency_is_kept_apart(tmp_path, caplog):
     for picture in (rgba, la):
         assert picture.alpha.shape == (1, 1, 16, 12)
         np.testing.assert_array_equal(picture.alpha[0, 0].numpy(), ALPHA / np.float32(255))
-    assert "rgba.png: transparency is left out" in caplog.text
+    assert "rgba.png: transparency is kept apart" in caplog.text
 
 
 def test_transparent_colour_of_palette_and_rgb_becomes_alpha(tmp_path):

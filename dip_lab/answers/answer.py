@@ -1,0 +1,67 @@
+"""The files that hold the answer: a PNG, and beside it the format that was asked for."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dip_lab.answers.format import Format
+from dip_lab.answers.png import Png
+from dip_lab.data.conventions import Conventions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """How the answer is written: a format, bound to the picture that is restored.
+
+    Attributes:
+        format: the one that was asked for.
+        conventions: those of the picture's file.
+        alpha: (1, 1, H, W) in [0, 1], the picture's transparency that the answer gets back; None: it is opaque.
+    """
+
+    format: Format
+    conventions: Conventions = Conventions()
+    alpha: Tensor | None = None
+
+    def check(self, height: int, width: int) -> None:
+        """Look at the answer's size before anything is fitted; say what the format cannot keep.
+
+        Raises:
+            ValueError: the format cannot hold a picture of this size.
+        """
+        name, longest = type(self.format).__name__.lower(), self.format.longest
+        if longest is not None and max(height, width) > longest:
+            raise ValueError(f"answer={name}: the answer has {width} x {height} px, but this format holds at most "
+                             f"{longest} px a side: choose answer=tiff or png16")
+        if self.alpha is not None and not self.format.transparent and bool((self.alpha < 1).any()):
+            log.info("answer=%s: this format has no transparency, the PNG beside it keeps the picture's", name)
+
+    def files(self, image: Tensor) -> Mapping[str, bytes]:
+        """{suffix: content} of the files to write for a picture (1, C, H, W) in [0, 1]."""
+        formats = {each.suffix: each for each in (Png(None), self.format)}  # png16 takes the place of the first
+        conventions = self.conventions.fitting(image.shape[1])
+        return {suffix: each.encode(self._with_alpha(image) if each.transparent else image, conventions)
+                for suffix, each in formats.items()}
+
+    def file(self, stem: Path) -> Path:
+        """The file that was asked for; `stem` is its folder and the answer's name."""
+        return self.format.path(stem)
+
+    def _with_alpha(self, image: Tensor) -> Tensor:
+        """With transparency as the last channel, if the picture had it; enlarged where the answer is larger."""
+        (height, width), (channels, rows, columns) = image.shape[-2:], image.shape[1:]
+        if self.alpha is None or channels not in (1, 3):
+            return image
+        alpha, (own_rows, own_columns) = self.alpha, self.alpha.shape[-2:]
+        if rows < own_rows or columns < own_columns:
+            return image
+        if (rows, columns) != (own_rows, own_columns):
+            alpha = F.interpolate(alpha, (height, width), mode="bicubic").clamp(0, 1)
+        return torch.cat([image, alpha.to(image)], 1)
