@@ -165,6 +165,13 @@ def test_auto_leaves_other_tasks_to_holdout(fit_tiny):
     assert rules[0] is None and rules[1] is not None
 
 
+def test_where_noise_was_added_auto_is_holdout_bit_for_bit(fit_tiny):
+    auto, holdout = (fit_tiny(f"stopping={name}", "iterations=40") for name in ("auto", "holdout"))
+    assert torch.equal(auto.image, holdout.image)
+    keys = ("chosen_iteration", "psnr_held_out", "stop_reason", "psnr_peak")
+    assert [auto.summary[key] for key in keys] == [holdout.summary[key] for key in keys]
+
+
 @shared("real/cc15")
 def test_a_camera_is_recognised():
     pixels = read_picture(DATA / "real/cc15/d800_iso6400_1_real.png").pixels[..., 160:352, 160:352]
