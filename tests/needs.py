@@ -24,6 +24,7 @@ NEEDS = {
     "latent=coarse": ["net=deep_decoder"],
     "latent=guided": ["latent.path={tmp}/observed.png"],
     "optimizer=lbfgs": ["latent.jitter=0"],
+    "stopping=flat_patches": ["data=phantom", "data.size=24"],  # four patches of 16 x 16 px
     "stopping=sure": ["latent=image"],
     "task=custom": ["task.operator.module={{_target_:torch.nn.AvgPool2d,kernel_size:2}}"],
     "task=deepinv": ["task.operator.physics={{_target_:deepinv.physics.Blur,padding:replicate,"
@@ -75,7 +76,7 @@ def images_for(cfg: DictConfig, height: int, width: int, clip: bool = False) -> 
     pixels = torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(1))
     alpha = torch.ones(1, 1, height, width)
     alpha[..., : width // 4] = 0
-    return Images("sample", pixels, alpha if count == 1 else None, selection=slice(0, None, 1))
+    return Images("sample", pixels, alpha if count == 1 else None, clean=True, selection=slice(0, None, 1))
 
 
 def host_of(folder: str, option: str) -> str:

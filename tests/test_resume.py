@@ -71,8 +71,11 @@ class SignalAt(pl.Callback):
 
 # A group's options, each with what it needs at this size so that it works between two kills.
 NEEDS = {
+    "stopping=auto": ("stopping.independent.every=2", "stopping.independent.patience=15"),
     "stopping=discrepancy": ("stopping.tau=0.5",),
     "stopping=emv": ("stopping.patience=15", "stopping.min_start=10"),
+    "stopping=flat_patches": ("data.size=24", "stopping.every=2", "stopping.patience=15", "stopping.min_start=5"),
+    "stopping=hanke_raus": ("stopping.every=2", "stopping.patience=15", "stopping.min_start=5"),
     "stopping=holdout": ("stopping.every=2", "stopping.patience=15"),
     "stopping=oracle": ("stopping.every=3",),
     "stopping=plateau": ("stopping.patience=15",),

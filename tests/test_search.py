@@ -8,7 +8,8 @@ import pytest
 optuna = pytest.importorskip("optuna")
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
 TINY = ["logger=none", "iterations=12", "log_every=6", "device=cpu", "net=skip_narrow", "net.width=4", "net.depth=2",
-        "data.size=16", "threads=1", "name=search", "stopping.every=2", "stopping.min_start=4"]
+        "data.size=16", "threads=1", "name=search", "stopping=holdout",
+        "stopping.every=2", "stopping.min_start=4"]
 SEARCH = ["-m", "hydra/sweeper=optuna", *TINY, "optimizer.lr=tag(log,interval(1e-3,1e-1))", "hydra.sweeper.n_jobs=1"]
 STORAGE = "sqlite:///outputs/search/study.db"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*SQLAlchemy.*",
