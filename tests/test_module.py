@@ -4,7 +4,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dip_lab.build import build_generator, build_module, build_problem
+from dip_lab.build import build_generator, build_module, build_problem, load_images
 from dip_lab.instantiate import instantiate
 from dip_lab.module import Iterations
 from dip_lab.precision import has_fast_bf16
@@ -21,7 +21,7 @@ class Losses(pl.Callback):
 
 
 def problem_of(cfg):
-    return build_problem(cfg.task, instantiate(cfg.data).load(), cfg.seed)
+    return build_problem(cfg.task, load_images(cfg.data), cfg.seed)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from shared import DATA, shared
 
-from dip_lab.build import build_problem
+from dip_lab.build import build_problem, load_images
 from dip_lab.compose import cells_of, compose
 from dip_lab.instantiate import instantiate
 from dip_lab.png import encode_png
@@ -53,7 +53,7 @@ def test_the_authors_own_pictures_have_their_published_figures(experiment, mean,
     published = next(line.published for line in cells[0].table.rows if line.name == "DIP, authors' PNG")
     figures = []
     for cfg in cells:
-        problem = build_problem(cfg.task, instantiate(cfg.data).load(), cfg.seed)
+        problem = build_problem(cfg.task, load_images(cfg.data), cfg.seed)
         figures.append(problem.scores(instantiate(cfg.baseline)(problem))["psnr_8bit"])
     by_picture = dict(zip([cfg.data.name for cfg in cells], figures, strict=True))
     assert by_picture == pytest.approx(dict(zip(cells[0].table.pictures, published, strict=True)), abs=0.01)

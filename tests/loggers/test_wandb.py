@@ -89,7 +89,7 @@ def test_each_cell_of_a_sweep_is_a_run_with_the_curves_of_its_history(command):
         pictures = [(key, row["iteration"]) for row in run["history"] for key in ("output", "restoration")
                     if f"{key}._type" in row]
         assert pictures == [("output", 2), ("output", 4), ("restoration", 4)]
-        assert run["group"] == "denoise" and set(run["tags"]) == {"denoise", "skip_fast", "holdout"}
+        assert run["group"] == "denoise" and set(run["tags"]) == {"denoise", "skip_fast", "auto"}
         assert run["config"]["seed"] == result["seed"] and run["config"]["task"]["answer"] == "dip_denoised"
         assert run["summary"]["psnr"] == result["psnr"] and run["summary"]["status"] == "done"
         assert run["exit"] == 0
