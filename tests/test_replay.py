@@ -49,7 +49,7 @@ def test_every_rule_is_replayed(replay, frames, capsys):
     assert "holdout: left out: stopping=holdout changes the fit" in text and "sure: left out" in text
     assert "40 pictures, iterations 0 to 390; peak" in text and "at 200 (needs the target)" in text
     rows = table(frames.parent / "t.csv")
-    assert rows.keys() == {"discrepancy", "emv", "fixed", "oracle", "plateau", "self_validation", "wmv"}
+    assert rows.keys() == {"discrepancy", "emv", "fixed", "hanke_raus", "oracle", "plateau", "self_validation", "wmv"}
     assert rows["oracle"]["chosen_iteration"] == "200" and float(rows["oracle"]["gap"]) == 0
     assert abs(int(rows["wmv"]["chosen_iteration"]) - 200) <= 30 and rows["wmv"]["stopped_iteration"]
     assert rows["fixed"]["chosen_iteration"] == "390"
