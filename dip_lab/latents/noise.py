@@ -39,7 +39,7 @@ class Noise(Latent):
 
     def setup(self, problem: Pictured) -> None:
         if self.follows_noise and (std := problem.noise_std()) is not None:
-            # A camera's noise is related from pixel to pixel, and the estimate is then far too low.
+            # Neighbouring pixels share a camera's noise, and a weak jitter does not keep that out.
             self.jitter = max(jitter_for(std), JITTER if problem.noise is None else LOWEST)
 
     def _fixed(self, height: int, width: int, seed: int) -> Tensor:
