@@ -5,6 +5,8 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from dip_lab.compose import compose
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
@@ -44,7 +46,7 @@ def test_every_yaml_of_the_group_instantiates(group):
     paths = sorted((CONFIGS / group).glob("*.yaml"))
     assert paths
     for path in paths:
-        config = OmegaConf.load(path)
+        config = compose([f"{group}={path.stem}"])[group]
         made = instantiate(config)
         assert f"{type(made).__module__}.{type(made).__name__}" == config._target_
         assert path.stem.startswith(made.__class__.__module__.rsplit(".", 1)[1])  # ema_short is an ema
