@@ -10,6 +10,7 @@ and min_start count iterations. The average is that of `average=` (none by defau
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab
@@ -40,7 +41,7 @@ def frames_of(folder: Path) -> list[tuple[int, Path]]:
 
 def problem_of(cfg, target: Path | None, observation: Path | None) -> Problem:
     """The problem that the frames restore; without an observation, only the target and its size are used."""
-    picture = read_picture(target or observation)
+    picture = replace(read_picture(target or observation), clean=target is not None)
     problem = build_problem(cfg.task, picture, cfg.seed)
     if observation is not None:
         measured = read_picture(observation).pixels
