@@ -72,9 +72,9 @@ class Problem(nn.Module):
         observation = self.observation if observation is None else observation
         return self.measure(prediction, observation[frames], counted)
 
-    def residual(self, image: Tensor) -> Tensor:
-        """Mean square of A(image) - y where the misfit looks, whatever the misfit is; 0-d."""
-        square = (self.operator(image) - self.observation).square()
+    def residual(self, prediction: Tensor) -> Tensor:
+        """Mean square of a prediction A(x) less y where the misfit looks, whatever the misfit is; 0-d."""
+        square = (prediction - self.observation).square()
         if self.counted is None:
             return square.mean()
         return (square * self.counted).sum() / self.counted.expand_as(square).sum()
@@ -134,10 +134,9 @@ class Problem(nn.Module):
         """
         if self.noise is None and self.noise_estimate is not None:
             return self.noise_estimate.std
-        if not is_picture(self.observation.shape[1:], self.image_shape[1:]):
+        if not self._is_picture:
             return None
-        known = None if self.operator.known is None else self.operator.known[:1]
-        std = estimated_std(self.observation[:1], known)
+        std = estimated_std(*self._first_frame)
         return None if math.isnan(std) else std
 
     @functools.cached_property
@@ -146,10 +145,7 @@ class Problem(nn.Module):
 
         None where it is not a picture, or where too little of it was measured.
         """
-        if not is_picture(self.observation.shape[1:], self.image_shape[1:]):
-            return None
-        known = None if self.operator.known is None else self.operator.known[:1]
-        return estimate_noise(self.observation[:1], known)
+        return estimate_noise(*self._first_frame) if self._is_picture else None
 
     @torch.no_grad()
     def shown(self, image: Tensor) -> Tensor:
@@ -182,6 +178,16 @@ class Problem(nn.Module):
         target = None if self.target is None else torch.cat([part.target for part in parts])
         return self._like(torch.cat([part.observation for part in parts]), Stack([part.operator for part in parts]),
                           parts[0].view, target)
+
+    @property
+    def _is_picture(self) -> bool:
+        return is_picture(self.observation.shape[1:], self.image_shape[1:])
+
+    @property
+    def _first_frame(self) -> tuple[Tensor, Tensor | None]:
+        """The first frame's observation, and where it was measured."""
+        known = self.operator.known
+        return self.observation[:1], None if known is None else known[:1]
 
     def _like(self, observation: Tensor, operator: Operator, view: View, target: Tensor | None) -> "Problem":
         return Problem(observation, operator, copy.deepcopy(self.measure), self.evaluation, view, target, self.answer,

@@ -80,9 +80,9 @@ class FlatPatches(StoppingRule):
             return self._yes
         if iteration % self.every:
             return ~self._yes
-        image = output if average is None else average
-        residual = self.problem.residual(image)
-        fitted = (torch.take(self.problem.operator(image), self.places) @ self.noise).clamp(min=0)
+        prediction = self.problem.operator(output if average is None else average)
+        residual = self.problem.residual(prediction)
+        fitted = (torch.take(prediction, self.places) @ self.noise).clamp(min=0)
         found = self._now - self._elbow > self.patience  # the elbow is the first minimum that lasts
         smaller = (iteration * residual < self._product) & ~found | self._product.isinf()
         for kept, new in ((self._product, iteration * residual), (self._level, residual), (self._elbow, self._now)):

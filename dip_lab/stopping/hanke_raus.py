@@ -37,5 +37,6 @@ class HankeRaus(Minimum):
     def _measure(self, iteration: int, output: Tensor, average: Tensor | None) -> bool | None:
         if iteration % self.every:
             return False if self.observations else None
-        torch.mul(self.problem.residual(output if average is None else average), iteration, out=self._value)
+        prediction = self.problem.operator(output if average is None else average)
+        torch.mul(self.problem.residual(prediction), iteration, out=self._value)
         return True

@@ -33,11 +33,8 @@ class NoNoise:
 class Gaussian:
     """y = x + s n with n ~ N(0, 1), s = sigma / 255; `clip` to [0, 1] as in the published data.
 
-    Attributes:
-        optional: nobody asked for it, so it is only added to pictures that are known to be clean.
+    Where `sigma` is None it is 25.
     """
-
-    optional = False
 
     def __init__(self, sigma: float | None, clip: bool):
         self.std = _std(sigma)
@@ -52,11 +49,16 @@ class Gaussian:
         return _expected_square(clean, std, 0, 1) if self.clip else std.square()
 
 
-def auto(sigma: float | None, clip: bool) -> Gaussian:
-    """Gaussian noise; where `sigma` is None it is 25, and only added to a picture that is known to be clean."""
-    law = Gaussian(sigma, clip)
-    law.optional = sigma is None
-    return law
+class UnlessNoisy(Gaussian):
+    """As Gaussian; where `sigma` is None, nobody asked for it.
+
+    Attributes:
+        optional: the task only adds it to a picture that is known to be clean.
+    """
+
+    def __init__(self, sigma: float | None, clip: bool):
+        super().__init__(sigma, clip)
+        self.optional = sigma is None
 
 
 class SharedGaussian(Gaussian):

@@ -51,7 +51,7 @@ class NoiseEstimate:
     def expected_square(self, clean: Tensor) -> Tensor:
         """Mean of (y - clean)^2 for each value of (N, C, H, W) in [0, 1], like that of the laws in noise.py."""
         levels = clean.new_tensor(self.by_brightness).square()
-        place = ((clean.clamp(0, 1) - BRIGHTNESS[0]) * (len(BRIGHTNESS) - 1) / (BRIGHTNESS[-1] - BRIGHTNESS[0]))
+        place = (clean.clamp(0, 1) - BRIGHTNESS[0]) * (len(BRIGHTNESS) - 1) / (BRIGHTNESS[-1] - BRIGHTNESS[0])
         place = place.clamp(0, len(BRIGHTNESS) - 1)
         lower = place.floor().clamp(max=len(BRIGHTNESS) - 2)
         channel = torch.arange(clean.shape[1], device=clean.device).view(1, -1, 1, 1)
@@ -178,11 +178,11 @@ def _estimate(pixels: Tensor, levels: np.ndarray, correlation: float, between: f
 
 def _patches(pixels: Tensor) -> Tensor:
     """(P, C, 16, 16) of (C, H, W)."""
-    _, height, width = pixels.shape
+    channels, height, width = pixels.shape
+    if min(height, width) < SIDE:
+        return pixels.new_empty(0, channels, SIDE, SIDE)
     step = max(STEP, round((height * width / MOST) ** 0.5))
-    patches = pixels.unfold(1, SIDE, step).unfold(2, SIDE, step) if min(height, width) >= SIDE else pixels.new_empty(
-        len(pixels), 0, 0, SIDE, SIDE)
-    return patches.permute(1, 2, 0, 3, 4).flatten(0, 1)
+    return pixels.unfold(1, SIDE, step).unfold(2, SIDE, step).permute(1, 2, 0, 3, 4).flatten(0, 1)
 
 
 def _unclipped(patches: Tensor) -> Tensor:
