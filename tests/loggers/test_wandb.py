@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,16 +29,27 @@ def fresh(monkeypatch):
     monkeypatch.setattr(wandb_run, "has_warned", False)
 
 
-def records(path: Path) -> Iterator[wandb_internal_pb2.Record]:
-    """The records of a `.wandb` file: LevelDB's log format (blocks of 32 KiB) behind a header of 7 bytes."""
-    data = path.read_bytes()
-    assert data.startswith(b":W&B")
+def records(path: Path) -> list[wandb_internal_pb2.Record]:
+    """The records of a `.wandb` file, whose last parts W&B's own process may write after the run has ended."""
+    waited = time.monotonic() + 60
+    while True:
+        found = list(written(path.read_bytes()))
+        if any(record.WhichOneof("record_type") == "exit" for record in found):
+            return found
+        assert time.monotonic() < waited, f"{path} has no end"
+        time.sleep(0.1)
+
+
+def written(data: bytes) -> Iterator[wandb_internal_pb2.Record]:
+    """The whole records of LevelDB's log format (blocks of 32 KiB) behind a header of 7 bytes."""
     position, record = 7, b""
-    while position < len(data):
+    while position + 7 <= len(data):
         if 32768 - position % 32768 < 7:
             position += 32768 - position % 32768
             continue
         _, length, kind = struct.unpack_from("<IHB", data, position)
+        if position + 7 + length > len(data):
+            return
         record += data[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):  # whole, or the last part
