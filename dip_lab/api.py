@@ -1,6 +1,7 @@
 """The whole program as one function, for notebooks and scripts."""
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from dip_lab.mistakes import explain
 from dip_lab.results.restoration import Restoration
 from dip_lab.runs.claims import claim
 from dip_lab.runs.identity import Cell
+from dip_lab.runs.ours import protect, refuse_another, start
 
 __all__ = ["Restoration", "restore"]
+_one_at_a_time = threading.RLock()
 
 
 def restore(picture: Any, task: str = "denoise", net: str = "skip_fast", overrides: Sequence[str] = (),
@@ -37,12 +40,19 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_fast", overrid
         folder: where the files of a run are written, and an unfinished run is continued; None: nothing is written.
 
     Raises:
-        ValueError: the picture, an override or a value cannot work.
+        ValueError: the picture, an override or a value cannot work, or the folder holds something else.
+
+    Calls in several threads run one after the other: torch's generator, which draws the first weights, is shared.
 
     >>> import numpy as np
     >>> restore(np.full((8, 8), 0.5), overrides=["iterations=2", "net.width=4"]).image.shape
     torch.Size([1, 1, 8, 8])
     """
+    with _one_at_a_time:
+        return _restore(picture, task, net, overrides, folder)
+
+
+def _restore(picture: Any, task: str, net: str, overrides: Sequence[str], folder: str | Path | None) -> Restoration:
     arguments = [f"task={task}", f"net={net}", "logger=none", *overrides]
     try:
         cfg = compose(arguments)
@@ -57,6 +67,10 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_fast", overrid
             return run(cfg, cell, images, live)
         folder.mkdir(parents=True, exist_ok=True)
         with claim(folder):
+            if not cfg.rerun:
+                refuse_another(folder, cell.hash)
+            protect(cell, cfg.rerun, [picture] if isinstance(picture, str | Path) else [])
+            start(cell, cfg.rerun)
             return run(cfg, cell, images, live)
 
 

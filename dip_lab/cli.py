@@ -31,8 +31,9 @@ from dip_lab.instantiate import instantiate
 from dip_lab.mistakes import MISTAKES, explain
 from dip_lab.runs.claims import claim
 from dip_lab.runs.files import from_here, write_atomic
-from dip_lab.runs.folder import ERROR, begin, is_done, record_failure, settled, start_over
+from dip_lab.runs.folder import ERROR, is_done, record_failure, settled
 from dip_lab.runs.identity import Cell
+from dip_lab.runs.ours import protect, refuse_another, start
 from dip_lab.runs.sharing import announce
 from dip_lab.scores import SCORES, known
 from dip_lab.spelling import expand_shadow, own_configs, quote_path, quoted
@@ -56,13 +57,15 @@ def job(cfg: DictConfig) -> float | None:
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     logging.captureWarnings(True)
     try:
-        asked = instantiate(cfg.answer)
+        asked, cell = instantiate(cfg.answer), cell_at(cfg, HydraConfig.get(), folder)
         with claim(folder):
+            if not cfg.rerun:
+                refuse_another(folder, cell.hash)
             summary = None if cfg.rerun else settled(folder, cfg.retry_failed or not sweeping, asked.is_written)
             if summary:
                 log.info("%s before: %s", summary["status"], folder)
             else:
-                summary = _fit(cfg, cell_at(cfg, HydraConfig.get(), folder), asked)
+                summary = _fit(cfg, cell, asked)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
@@ -85,18 +88,16 @@ def job(cfg: DictConfig) -> float | None:
 def _fit(cfg: DictConfig, cell: Cell, asked: Format) -> Mapping[str, Any]:
     """Compute a cell whose folder is claimed; an error is recorded there before it is raised again."""
     folder = cell.folder
-    if cfg.rerun:
-        start_over(folder)
-    done = is_done(folder)
+    done = not cfg.rerun and is_done(folder)
     if done:
         log.info("done before, but without the file that is asked for: fitted on from the last checkpoint")
-    begun = cell.description | cell.provenance
+    protect(cell, cfg.rerun, here=Path(HydraConfig.get().runtime.cwd))
     try:
-        begin(folder, begun)
+        start(cell, cfg.rerun)
         summary = _restore(cfg, cell)
     except Exception as error:
         if not done or HydraConfig.get().mode == RunMode.MULTIRUN:  # a sweep needs to know
-            record_failure(folder, begun, error)
+            record_failure(folder, cell.description | cell.provenance, error)
         raise
     if summary["status"] == "failed":
         write_atomic(folder / ERROR, f"{summary['error']}\n".encode())

@@ -1,7 +1,8 @@
 """Overrides -> config, as the command line composes it; for the Python API, scripts and tests. No torch."""
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.singleton import Singleton
+from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 
 from dip_lab.catalogue import config_folder
@@ -22,9 +25,7 @@ Params = Mapping[str, str] | Sequence[Mapping[str, str]]  # what a sweep sweeps,
 def compose(overrides: Sequence[str]) -> DictConfig:
     """The config that `python run.py` would run with these overrides, with the node `hydra`, which knows the choices.
     """
-    register_resolvers()
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with _own_hydra():
         return hydra.compose("run", expand_shadow(overrides), return_hydra_config=True)
 
 
@@ -33,13 +34,27 @@ def cells_of(experiment: Sequence[str]) -> list[DictConfig]:
 
     The values that an experiment's own `hydra.sweeper.params` gives, and those with commas, are swept.
     """
-    register_resolvers()
-    GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with _own_hydra():
         chosen = [argument for argument in experiment if argument.startswith("experiment=")]
         params = hydra.compose("run", chosen, return_hydra_config=True).hydra.sweeper.params or {}
         cells = combinations(GlobalHydra.instance().config_loader(), params, experiment)
         return [hydra.compose("run", overrides, return_hydra_config=True) for overrides in cells]
+
+
+@contextlib.contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Hydra with our configs; afterwards a caller's own is as it was."""
+    register_resolvers()
+    instances, base = Singleton._instances, VersionBase.instance().version_base
+    theirs = instances.pop(GlobalHydra, None)
+    try:
+        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+            yield
+    finally:
+        VersionBase.instance().version_base = base
+        instances.pop(GlobalHydra, None)
+        if theirs is not None:
+            instances[GlobalHydra] = theirs
 
 
 def combinations(loader: ConfigLoader, params: Params, arguments: Sequence[str]) -> list[list[str]]:
@@ -83,9 +98,11 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
 
 
 def register_resolvers() -> None:
-    """Teach OmegaConf `${cell:}`, the name of this run's folder, and `${either:${faithful},32,1}`."""
-    OmegaConf.register_new_resolver("either", lambda this, first, second: first if this else second, replace=True)
-    OmegaConf.register_new_resolver("cell", lambda *, _root_: cell_at(_root_, _root_.hydra, None).name, replace=True)
+    """Teach OmegaConf `${dip_lab.cell:}`, the name of a run's folder, and `${dip_lab.either:${faithful},32,1}`."""
+    resolvers = {"either": lambda this, first, second: first if this else second,
+                 "cell": lambda *, _root_: cell_at(_root_, _root_.hydra, None).name}
+    for name, resolver in resolvers.items():
+        OmegaConf.register_new_resolver(f"dip_lab.{name}", resolver, replace=True)
 
 
 def enter() -> None:

@@ -15,6 +15,7 @@ from dip_lab.results.conclude import conclude_baseline
 from dip_lab.results.presented import presented
 from dip_lab.results.restoration import Restoration
 from dip_lab.runs.identity import Cell
+from dip_lab.runs.ours import refuse_another_picture
 from dip_lab.splits.split import Piece, Split
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ def run(cfg: DictConfig, cell: Cell, images: Images | None = None,
         ValueError: something in the config, the picture or the mask cannot work; raised before the first iteration.
     """
     plan = build(cfg, cell, images, callbacks)
+    if cell.folder:
+        refuse_another_picture(cell.folder, plan.whole.problem.digest())
     if (noise := plan.whole.problem.noise_estimate) is not None:
         log.info("%s: %s", plan.whole.problem.name, noise)
     with plan.tracker:

@@ -48,7 +48,10 @@ def prepare(sweeper: DictConfig, folder: Path, overrides: Sequence[str], name: s
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         dead = [trial for trial in study.trials if trial.state == TrialState.RUNNING]
-    except OSError:  # they run in another launch
+    except BlockingIOError:  # they run in another launch
+        dead = []
+    except OSError as error:  # the file system has no locks: whether they run is not known
+        log.warning("%s: no lock (%s): trials that were ended are not taken up again", folder, error.strerror)
         dead = []
     for trial in dead:
         study.tell(trial.number, state=TrialState.FAIL)

@@ -42,7 +42,7 @@ def timed(group: Path, size: int) -> dict[str, float]:
     tune_allocator()
     steps = {}
     for path in sorted(group.glob("*/result.json")):
-        result = read_result(path.parent)
+        result = read_result(path.parent) or {}
         if result.get("status") == "done" and result["task"] == "denoise" and setting_of(result) not in steps:
             _, steps[setting_of(result)] = bare_step(OmegaConf.create(result["config"]), size, "cpu")
     for step in steps.values():

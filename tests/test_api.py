@@ -1,13 +1,17 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import hydra
 import numpy as np
 import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.version import VersionBase
+from packaging.version import Version
 from PIL import Image
 
 import dip_lab
@@ -149,6 +153,8 @@ def test_with_a_folder_there_are_the_files_of_a_run(tmp_path):
     assert again.summary["psnr"] == first.summary["psnr"]
     with pytest.raises(ValueError, match="another experiment or picture"):
         restore(255 - COLOUR, *options, folder=tmp_path / "a" / "run")
+    with pytest.raises(ValueError, match="another experiment or picture"):
+        restore(COLOUR, folder=tmp_path / "a" / "run")
 
 
 def test_a_tracker_of_lightning_writes_into_the_folder(tmp_path, monkeypatch):
@@ -163,6 +169,27 @@ def test_hydra_is_left_as_it_was():
     restore(COLOUR)
     assert HydraConfig.instance().cfg is before
     assert not GlobalHydra.instance().is_initialized()
+
+
+def test_the_callers_hydra_is_left_as_it_was(tmp_path):
+    (tmp_path / "own.yaml").write_text("a: 1")
+    base = VersionBase.instance().version_base
+    with hydra.initialize_config_dir(str(tmp_path), version_base="1.2"):
+        restore(COLOUR)
+        with pytest.raises(ValueError, match="no such key"):
+            restore(COLOUR, "task.sigmaa=3")
+        assert hydra.version.getbase() == Version("1.2") and hydra.compose("own") == {"a": 1}
+    VersionBase.instance().version_base = base
+
+
+def test_threads_give_the_numbers_of_one_thread():
+    expected, found = restore(COLOUR).image, []
+    threads = [threading.Thread(target=lambda: found.append(restore(COLOUR).image)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3 and all(torch.equal(image, expected) for image in found)
 
 
 def test_after_the_command_line_in_the_same_process(command):

@@ -19,6 +19,7 @@ from PIL import Image
 from dip_lab import cli, experiment
 from dip_lab.compose import cell_at, register_resolvers
 from dip_lab.runs import files
+from dip_lab.runs.claims import LOCK
 
 RUN = Path(__file__).resolve().parents[1] / "run.py"
 TINY = ["logger=none", "iterations=2", "log_every=1", "device=cpu", "net=skip_narrow", "net.width=4", "net.depth=2",
@@ -122,7 +123,7 @@ def test_a_disk_that_fills_during_the_fit(command, monkeypatch):
     (folder,) = Path("outputs").glob("*/*")
     assert (folder / "history.csv").read_text().startswith("iteration,")
     assert results()[0]["status"] == "unfinished" and not (folder / "error.txt").exists()
-    assert not [path for path in folder.rglob(".*") if path.is_file() and path.name != ".lock"], "a temporary file"
+    assert not [path for path in folder.rglob(".*") if path.is_file() and path.name != LOCK], "a temporary file"
     monkeypatch.setattr(files.os, "fsync", sync)
     code, _ = command(*TINY, "log_every_image=1")
     assert code == 0 and results()[0]["status"] == "done"
@@ -165,12 +166,13 @@ def test_a_done_cell_is_not_run_again(command, monkeypatch):
 def test_rerun_starts_over(command):
     command(*TINY)
     (cell,) = cells()
-    (cell / "left over.png").touch()
+    (cell / "snapshots").mkdir(exist_ok=True)
+    (cell / "snapshots" / "999999.png").touch()
     (cell / "checkpoints").mkdir(exist_ok=True)
     started = (cell / "result.json").stat().st_mtime_ns
     code, said = command(*TINY, "rerun=true")
     assert code == 0 and "done before" not in said and cells() == [cell]
-    assert not (cell / "left over.png").exists()
+    assert not (cell / "snapshots" / "999999.png").exists()
     assert (cell / "result.json").stat().st_mtime_ns > started
     assert (cell / ".hydra" / "config.yaml").exists()
 
@@ -179,7 +181,7 @@ def test_a_claimed_cell_is_left_alone(command):
     command(*TINY)
     (cell,) = cells()
     before = (cell / "result.json").read_bytes()
-    with open(cell / ".lock", "a+") as lock:
+    with open(cell / LOCK, "a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         code, said = command(*TINY, "rerun=true")
     assert code == 2 and len(said.strip().splitlines()) == 1, said

@@ -16,7 +16,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 
 from dip_lab import experiment, sweep
-from dip_lab.runs.claims import is_claimed
+from dip_lab.runs.claims import LOCK, is_claimed
 from dip_lab.runs.files import write_json
 
 RUN = Path(__file__).resolve().parents[1] / "run.py"
@@ -172,7 +172,7 @@ def test_a_cell_of_another_process_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "POLL", 0.01)
     mine, theirs = cell(tmp_path, "mine"), cell(tmp_path, "theirs")
     launched = []
-    with open(theirs / ".lock", "w") as lock:
+    with open(theirs / LOCK, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
 
         def end():
@@ -191,7 +191,7 @@ def test_a_cell_is_taken_over_when_its_owner_dies(tmp_path, monkeypatch):
     theirs = cell(tmp_path, "theirs")
     holding = ("import fcntl, sys, time; file = open(sys.argv[1], 'w'); fcntl.flock(file, fcntl.LOCK_EX); "
                "print(flush=True); time.sleep(60)")
-    owner = subprocess.Popen([sys.executable, "-c", holding, theirs / ".lock"], stdout=subprocess.PIPE)
+    owner = subprocess.Popen([sys.executable, "-c", holding, theirs / LOCK], stdout=subprocess.PIPE)
     owner.stdout.readline()
     assert is_claimed(theirs)
     timer = threading.Timer(0.2, owner.kill)

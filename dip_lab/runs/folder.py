@@ -1,15 +1,14 @@
 """What a run's folder says about its cell: not begun, unfinished, done or failed. No torch."""
 
+import functools
 import json
 import logging
-import shutil
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dip_lab.checks import one_line
-from dip_lab.runs.claims import LOCK
 from dip_lab.runs.files import write_atomic, write_json
 
 log = logging.getLogger(__name__)
@@ -20,11 +19,45 @@ WEIGHTS = Path("checkpoints", "weights.pt")  # the network as its last iteration
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The summary of a run, or None while there is none."""
+    """The summary of a run; None while there is none. One that cannot be read is named once, and counts as none."""
+    path = folder / RESULT
     try:
-        return json.loads((folder / RESULT).read_text())
+        result = _parsed(path)
     except FileNotFoundError:
         return None
+    except (OSError, ValueError, RecursionError) as error:
+        _name(path, f"cannot be read ({one_line(error)})")
+        return None
+    if not _is_ours(result):
+        _name(path, "was not written by dip_lab")
+        return None
+    return result
+
+
+def has_record(folder: Path) -> bool:
+    """Whether a run has written there: it has a result.json, which may be damaged, but is not another program's."""
+    return (folder / RESULT).is_file() and not is_foreign(folder)
+
+
+def is_foreign(folder: Path) -> bool:
+    """Whether the result.json there is another program's."""
+    try:
+        return not _is_ours(_parsed(folder / RESULT))
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _parsed(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _is_ours(result: Any) -> bool:
+    return isinstance(result, dict) and isinstance(result.get("status"), str)
+
+
+@functools.cache
+def _name(path: Path, trouble: str) -> None:
+    log.warning("%s %s: the run counts as unfinished", path, trouble)
 
 
 def is_done(folder: Path) -> bool:
@@ -43,6 +76,8 @@ def begin(folder: Path, known: dict[str, Any]) -> None:
 
 def record_failure(folder: Path, known: dict[str, Any], error: Exception) -> None:
     """Say in result.json that a cell failed, and in error.txt where; unless there is no room even for that."""
+    if is_foreign(folder):
+        return
     try:
         write_atomic(folder / ERROR, "".join(traceback.format_exception(error)).encode())
         write_json(folder / RESULT, {**known, "status": "failed", "error": one_line(error)})
@@ -66,11 +101,3 @@ def settled(folder: Path, retry_failed: bool, is_written: Callable[[Path], bool]
         return None
     wanting = result["status"] == "done" and "answer" in result and is_written is not None
     return None if wanting and not is_written(folder / result["answer"]) else result
-
-
-def start_over(folder: Path) -> None:
-    """Remove what an earlier fit left in the folder, except the lock and Hydra's record."""
-    for entry in folder.iterdir():
-        if entry.name in (LOCK, ".hydra", "dip_lab.log"):
-            continue
-        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 FOLDER = Path(tempfile.gettempdir()) / f"dip_lab-{os.getuid()}"
-_own: IO | None = None  # locked for as long as this process lives
+_own: int | None = None  # an open file, locked for as long as this process lives
 
 
 def announce() -> None:
@@ -22,11 +22,9 @@ def announce() -> None:
     if _own is None:
         with contextlib.suppress(OSError):  # a machine whose temporary folder cannot be written shares nothing
             FOLDER.mkdir(mode=0o700, exist_ok=True)
-            own = open(FOLDER / str(os.getpid()), "w")
-            fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            json.dump(_cores(), own)
-            own.flush()
-            _own = own
+            _own = os.open(FOLDER / str(os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            fcntl.flock(_own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(_own, json.dumps(_cores()).encode())
 
 
 def fits_at_once() -> int:
@@ -51,6 +49,6 @@ def _cores() -> list[int]:
 def _is_locked(file: IO) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return True
     return False

@@ -32,8 +32,9 @@ class Curve:
 
 def labelled_cells(group: Path, *needed: str) -> list[tuple[str, Path, dict]]:
     """(label, folder, summary) of the fits in a group's folder that have these figures; labels are unique in a task."""
-    cells = [(path.parent, result) for path in sorted(group.glob("*/result.json"))
-             if all((result := read_result(path.parent)).get(key) is not None for key in ("chosen_iteration", *needed))]
+    read = [(path.parent, read_result(path.parent) or {}) for path in sorted(group.glob("*/result.json"))]
+    needed = ("chosen_iteration", *needed)
+    cells = [(folder, result) for folder, result in read if all(result.get(key) is not None for key in needed)]
     names = [_label(result, [other for _, other in cells if other["task"] == result["task"]]) for _, result in cells]
     known = Counter((result["task"], name) for (_, result), name in zip(cells, names, strict=True))
     # Cells that differ in another key are told apart by the hash in their folder's name.

@@ -1,5 +1,6 @@
 """The sweeper of dip_lab, `hydra/sweeper=cells`. Hydra takes plugins only from packages inside `hydra_plugins`."""
 
+import os
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -8,9 +9,12 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from dip_lab import sweep
-from dip_lab.compose import Params, combinations
+from dip_lab.compose import Params, cell_at, combinations
 from dip_lab.instantiate import instantiate
 from dip_lab.runs.files import write_atomic
+from dip_lab.runs.folder import is_done
+from dip_lab.runs.identity import Cell
+from dip_lab.runs.ours import protect, refuse_another, refuse_group
 
 
 class CellSweeper(Sweeper):
@@ -40,16 +44,36 @@ class CellSweeper(Sweeper):
         loader, hydra_config = self.hydra_context.config_loader, HydraConfig.instance()
         cells: dict[Path, list[str]] = {}
         answers: dict[Path, DictConfig] = {}
+        hashes: dict[Path, str] = {}
         for overrides in combinations(loader, self.params, arguments):
             cfg = loader.load_sweep_config(self.config, overrides)
             hydra_config.set_config(cfg)  # the name of a cell needs its choices
-            folder = Path(cfg.hydra.sweep.dir, cfg.hydra.sweep.subdir).absolute()
+            group = Path(cfg.hydra.sweep.dir).absolute()
+            folder = Path(os.path.normpath(group / cfg.hydra.sweep.subdir))
+            if folder == group or not folder.is_relative_to(group):
+                raise ValueError(f"hydra.sweep.subdir={cfg.hydra.sweep.subdir}: each cell needs a folder of its own "
+                                 "inside hydra.sweep.dir")
+            cell = cell_at(cfg, cfg.hydra, folder)
+            if hashes.setdefault(folder, cell.hash) != cell.hash:
+                raise ValueError(f"hydra.sweep.subdir: two cells of this sweep have the folder {folder}")
+            if folder not in cells:
+                self._protect(cell, cfg.rerun)
             cells.setdefault(folder, overrides)
             if answers.setdefault(folder, cfg.answer) != cfg.answer:
                 raise ValueError("answer=...: a sweep writes one format; give its command once for each (what is done "
                                  "is not fitted again from the start)")
+        for group in {folder.parent for folder in cells}:
+            refuse_group(group)
         hydra_config.set_config(self.config)
         write_atomic(Path(self.config.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(self.config).encode())
         formats = {folder: instantiate(answer) for folder, answer in answers.items()}
         sweep.compute(cells, self.launcher.launch, self.config.rerun, self.config.retry_failed, self.max_batch_size,
                       lambda stem: formats[stem.parent].is_written(stem))
+
+    @staticmethod
+    def _protect(cell: Cell, rerun: bool) -> None:
+        """Refuse what the cell would lose, before any cell is computed."""
+        if not rerun:
+            refuse_another(cell.folder, cell.hash)
+        if rerun or not is_done(cell.folder):
+            protect(cell, rerun)

@@ -17,6 +17,7 @@ from wandb.proto import wandb_internal_pb2
 from dip_lab.compose import compose
 from dip_lab.loggers import wandb_run
 from dip_lab.loggers.sweep_table import read_table
+from dip_lab.runs.ours import start_over
 
 LOGGERS = Path(__file__).resolve().parents[2] / "configs" / "logger"
 TINY = ["iterations=4", "log_every=2", "log_every_image=2", "device=cpu", "net.width=4", "net.depth=2", "data.size=16"]
@@ -106,6 +107,8 @@ def test_each_cell_of_a_sweep_is_a_run_with_the_curves_of_its_history(command):
         assert run["summary"]["psnr"] == result["psnr"] and run["summary"]["status"] == "done"
         assert run["exit"] == 0
         assert run["id"].endswith(result["config_hash"])
+        start_over(folder, "dip_denoised")
+        assert not (folder / "wandb").exists()
 
 
 def test_the_variable_wandb_mode_wins(command, monkeypatch):

@@ -1,5 +1,7 @@
 """Fits that run at once share the cores of the machine."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -27,8 +29,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(sharing, "FOLDER", tmp_path / "fits")
     monkeypatch.setattr(sharing, "_own", None)
     yield sharing.FOLDER
-    if sharing._own:
-        sharing._own.close()
+    if sharing._own is not None:
+        os.close(sharing._own)
 
 
 @pytest.fixture
@@ -77,3 +79,14 @@ def test_without_a_folder_nobody_shares(folder):
     folder.write_text("a file in the way")
     sharing.announce()
     assert sharing.fits_at_once() == 1
+
+
+def test_a_file_system_without_locks_shares_nothing(folder, monkeypatch):
+    def refuse(file, kind):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    folder.mkdir()
+    (folder / "1").write_text(str(sharing._cores()))
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    sharing.announce()
+    assert sharing.fits_at_once() == 1 and (folder / "1").exists()

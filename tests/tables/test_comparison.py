@@ -11,8 +11,8 @@ from dip_lab.tables.comparison import comparison_png, curves_of
 def cell(group, name, net="skip", task="denoise", seed=0, psnr=20.0, rows=((25, 1.0, 18.0, 19.0), (50, 2.0, 19.0, ""))):
     folder = group / name
     folder.mkdir(parents=True)
-    write_json(folder / "result.json", {"net": net, "task": task, "seed": seed, "psnr": psnr, "chosen_iteration": 50,
-                                        "config_hash": name})
+    write_json(folder / "result.json", {"status": "done", "net": net, "task": task, "seed": seed, "psnr": psnr,
+                                        "chosen_iteration": 50, "config_hash": name})
     with open(folder / "history.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["iteration", "seconds", "psnr", "psnr_average"])

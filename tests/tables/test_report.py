@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dip_lab.runs.claims import LOCK
 from dip_lab.runs.files import write_json
 from dip_lab.tables import album, report
 from dip_lab.tables.album import Album
@@ -128,7 +129,7 @@ def test_failed_and_unfinished_cells(tmp_path):
     (failed / "error.txt").write_text(f"Traceback of {NASTY}")
     cell(tmp_path, "c", status="unfinished", pictures=False, seed=2, iterations=None, seconds=None)
     (tmp_path / "d").mkdir()
-    (tmp_path / "d" / ".lock").write_text("1")  # killed before it wrote anything
+    (tmp_path / "d" / LOCK).write_text("1")  # killed before it wrote anything
     page = page_of(tmp_path)
     for count in ("1 done", "1 failed", "2 unfinished"):
         assert count in page
@@ -142,7 +143,7 @@ def test_a_running_cell_shows_its_last_output(tmp_path):
     folder = cell(tmp_path, "a", status="unfinished", pictures=False)
     for iteration in (900, 1000):
         picture(folder / "snapshots" / f"{iteration}.png", iteration % 256)
-    with open(folder / ".lock", "w") as lock:
+    with open(folder / LOCK, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         page = page_of(tmp_path)
     assert "1 running" in page

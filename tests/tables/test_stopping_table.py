@@ -12,8 +12,8 @@ from dip_lab.tables.stopping_table import cases_of, gaps, rules_table
 def cell(group, name, verdicts, observation="0a", peak=30.0, iterations=1000, **more):
     folder = group / name
     folder.mkdir()
-    result = {"picture": "house", "noise": "gaussian", "observation": observation, "net": "skip", "latent": "noise",
-              "seed": 0, "psnr_peak": peak, "peak_iteration": 600, "iterations": iterations, **more}
+    result = {"status": "done", "picture": "house", "noise": "gaussian", "observation": observation, "net": "skip",
+              "latent": "noise", "seed": 0, "psnr_peak": peak, "peak_iteration": 600, "iterations": iterations, **more}
     (folder / "result.json").write_text(json.dumps(result))
     (folder / STOPPING_CSV).write_text(as_csv(verdicts))
 

@@ -1,0 +1,30 @@
+"""What a run's folder says, also when its record is damaged or another program's."""
+
+import pytest
+
+from dip_lab.runs import folder as folders
+from dip_lab.runs.folder import has_record, is_foreign, read_result, record_failure, settled
+
+
+@pytest.fixture(autouse=True)
+def nothing_named():
+    folders._name.cache_clear()
+
+
+@pytest.mark.parametrize("text", ['{"status": "do', "", "\x00\x01", "[" * 100_000])
+def test_a_damaged_record_is_named_once_and_counts_as_unfinished(text, tmp_path, caplog):
+    (tmp_path / "result.json").write_text(text)
+    for _ in range(3):
+        assert read_result(tmp_path) is None and settled(tmp_path, False) is None
+    (record,) = caplog.records
+    assert f"{tmp_path / 'result.json'} cannot be read" in record.message and "unfinished" in record.message
+    assert has_record(tmp_path) and not is_foreign(tmp_path)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1}', "[]", "5", "null", '{"status": 7}'])
+def test_the_record_of_another_program_is_left_alone(text, tmp_path, caplog):
+    (tmp_path / "result.json").write_text(text)
+    assert read_result(tmp_path) is None and is_foreign(tmp_path) and not has_record(tmp_path)
+    record_failure(tmp_path, {}, ValueError("no"))
+    assert (tmp_path / "result.json").read_text() == text and not (tmp_path / "error.txt").exists()
+    assert ["was not written by dip_lab" in record.message for record in caplog.records] == [True]
