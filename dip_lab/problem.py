@@ -52,6 +52,8 @@ class Problem(nn.Module):
         self.register_buffer("observation", observation, persistent=False)
         self.register_buffer("target", target, persistent=False)
         self.image_shape = (len(observation), *operator.image_shape(tuple(observation.shape[1:])))
+        if hasattr(misfit, "prepare"):  # it depends on the observation
+            misfit.prepare(self.noise_estimate)
 
     def misfit(self, image: Tensor, frames: slice = ALL, corruption: Tensor | None = None,
                observation: Tensor | None = None) -> Tensor:

@@ -32,6 +32,7 @@ NEEDS = {
     "task=guided": ["task.guide={tmp}/observed.png"],
     "task/mask=file": ["task.mask.path={tmp}/holes.png"],
     "task/mask=observed": ["task.observation={tmp}/observed.png"],
+    "task/misfit=by_brightness": ["data=sample", "data.size=24"],  # as flat_patches
     "task/misfit=jpeg_interval": ["stopping=fixed"],
     "task/psf=file": ["task.psf.path={tmp}/pictures/one.png"],
     "task/sampling=file": ["task.sampling.path={tmp}/holes.png"],
