@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from dip_lab.data.images import FORMATS, Images, PictureError, as_images, read_picture
-from dip_lab.data.listing import pictures_in
+from dip_lab.data.images import Images, PictureError, as_images, read_picture
+from dip_lab.data.listing import FORMATS, all_pictures_in
 from dip_lab.data.sizes import resize_to
 from dip_lab.frames import frames_buffer
 
@@ -40,7 +40,7 @@ def count_frames(path: str | Path, selection: slice) -> int:
     """How many frames `selection` takes; a video file is decoded to count them if the selection has no end."""
     path = _there(path)
     if path.is_dir():
-        return len(pictures_in(path)[selection])
+        return len(all_pictures_in(path)[selection])
     pages = _pages(path)
     if pages is None and selection.stop is None:
         pages = sum(1 for _ in _decoded(path))
@@ -84,7 +84,7 @@ def _there(path: str | Path) -> Path:
 
 def _frames(path: Path, selection: slice) -> Iterator[Images]:
     if path.is_dir():
-        names = sorted(pictures_in(path), key=_natural)
+        names = sorted(all_pictures_in(path), key=_natural)
         if len(names) == 1:
             raise PictureError(f"{path} holds one picture, not a clip: use data=file data.path={path / names[0]}")
         return (read_picture(path / name, name) for name in names[selection])
@@ -100,7 +100,7 @@ def _frames(path: Path, selection: slice) -> Iterator[Images]:
 def _animation(path: Path, indices: range) -> Iterator[Images]:
     """Each frame as a person sees it: Pillow draws the changes of a GIF over what was there before."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=tuple(FORMATS)) as image:
             for index in indices:
                 image.seek(index)
                 plain = image.mode in ("1", "L", "RGB") or image.mode.startswith(("I", "F"))
@@ -145,7 +145,7 @@ def _in_words(size: torch.Size) -> str:
 def _pages(path: Path) -> int | None:
     """How many frames a picture file has; None if Pillow cannot open it, so that it may be a video."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=tuple(FORMATS)) as image:
             return getattr(image, "n_frames", 1)
     except UnidentifiedImageError:
         return None
