@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
 
 from dip_lab.data.images import Images, PictureError, as_images, read_picture
@@ -16,18 +15,22 @@ from dip_lab.data.sizes import resize_to
 from dip_lab.frames import frames_buffer
 
 
-def read_clip(path: str | Path, selection: slice, size: int | None = None) -> torch.Tensor:
-    """The frames of `selection`, (T, C, H, W) float32 in [0, 1]; grey frames among coloured ones become RGB."""
+def read_clip(path: str | Path, selection: slice, size: int | None = None) -> Images:
+    """The frames of `selection` as one stack, (T, C, H, W); grey frames among coloured ones become RGB.
+
+    Their transparency, and what the files say beside their pixels, is left out.
+    """
     count, pixels = count_frames(path, selection), None
     for index, frame in enumerate(frames_of(path, selection)):
-        planes = resize_to(frame, size).pixels[0]
+        small = resize_to(frame, size)
+        planes = small.pixels[0]
         if pixels is None:
             pixels = frames_buffer(count, *planes.shape)
         elif len(planes) > pixels.shape[1]:  # the first with colour
             grey, pixels = pixels, frames_buffer(count, *planes.shape)
             pixels[:index] = grey[:index]
         pixels[index] = planes
-    return pixels
+    return Images(Path(path).stem, pixels, selection=selection, changes=small.changes, original=small.original)
 
 
 def is_clip(path: str | Path) -> bool:
@@ -138,7 +141,7 @@ def _natural(name: str) -> tuple[list[str | int], str]:
     return [int(part) if part.isdecimal() else part for part in parts], name
 
 
-def _in_words(size: torch.Size) -> str:
+def _in_words(size: tuple[int, int]) -> str:
     return f"{size[1]} x {size[0]} px"
 
 

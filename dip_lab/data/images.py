@@ -14,6 +14,7 @@ Rules that a reader of the code cannot guess:
 import logging
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +46,9 @@ class Images:
         selection: which frames of a clip's file it holds; the same frames are read of a mask that is a clip.
         observed: (N, C, H, W) as it was measured, where the data set has it beside the target.
         conventions: what the file of the one picture says beside its pixels; empty for clips and sources.
+        changes: how it was made smaller, one step after the other: each takes Images and gives Images. A mask of the
+            file's own size goes the same way, see `dip_lab.data.sizes.following`.
+        original: (H, W) before that; None: nothing was changed.
     """
 
     name: str
@@ -55,6 +59,8 @@ class Images:
     selection: slice | None = None
     observed: torch.Tensor | None = None
     conventions: Conventions = Conventions()
+    changes: tuple[Callable[["Images"], "Images"], ...] = ()
+    original: tuple[int, int] | None = None
 
 
 class PictureError(ValueError):

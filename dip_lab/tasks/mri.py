@@ -11,7 +11,7 @@ from dip_lab.data.array import advise_scale
 from dip_lab.data.images import Images, read_picture
 from dip_lab.data.registry import located
 from dip_lab.randomness import generator_of
-from dip_lab.tasks.masks import check_same_size
+from dip_lab.tasks.masks import check_same_size, cut
 from dip_lab.tasks.operators import Operator
 from dip_lab.tasks.views import View
 
@@ -221,14 +221,15 @@ class Radial(Sampling):
 
 @dataclass(frozen=True)
 class File(Sampling):
-    """The picture file at `path`, of the size of k-space: what is at least half white is sampled."""
+    """The picture file at `path`, of the size of k-space: the brighter of its two levels is sampled."""
 
     path: str
 
     def __call__(self, picture: Images, seed: int) -> Tensor:
         pixels = read_picture(located(str(self.path), picture.root)).pixels
         check_same_size("task.sampling.path", self.path, pixels, picture)
-        return pixels.mean(1, keepdim=True) >= 0.5
+        return cut("task.sampling.path", self.path, pixels.mean(1, keepdim=True),
+                   "give a picture of black and white only, white = sampled")
 
 
 @dataclass(frozen=True)
