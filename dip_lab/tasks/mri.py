@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dip_lab.checks import flag, integer, number, one_of
-from dip_lab.data.array import advise_scale
+from dip_lab.data.array import advise_scale, check_sides
 from dip_lab.data.images import Images, read_picture
 from dip_lab.data.registry import located
 from dip_lab.randomness import generator_of
@@ -44,8 +44,9 @@ class Fourier(Operator):
         """Draw or read the mask.
 
         Raises:
-            ValueError: nothing is sampled; k-space that is given has an odd number of channels.
+            ValueError: nothing is sampled; the array is too small; k-space that is given has an odd number of channels.
         """
+        check_sides(images)
         channels = images.pixels.shape[1]
         if given and channels % 2:
             raise ValueError(f"task.given=true: {images.name} has {channels} channels, but k-space has real and then "
