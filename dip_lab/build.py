@@ -130,7 +130,7 @@ def build_answer(answer: DictConfig, images: Images, problem: Problem) -> Answer
     filled = any(isinstance(mask := getattr(part, "mask", None), Alpha) and not mask.path
                  for part in problem.operator.modules())
     bound = Answer(instantiate(answer), images.conventions, None if filled else images.alpha)
-    bound.check(*problem.image_shape[-2:])
+    bound.check(*problem.shown(torch.zeros(1, *problem.image_shape[1:])).shape[1:])
     return bound
 
 

@@ -154,6 +154,8 @@ def said(summary: Mapping[str, Any], path: Path) -> str:
         pace = f" ({SCORES['seconds_per_iteration'].text(summary['seconds_per_iteration'])} an iteration)"
     rows["seconds"] = SCORES["seconds"].text(summary["seconds"]) + pace
     rows["picture"] = str(from_here(path))
+    if path.with_suffix(".npy").exists():
+        rows["array"] = str(from_here(path.with_suffix(".npy")))
     if path.with_suffix(".mp4").exists():
         rows["film"] = str(from_here(path.with_suffix(".mp4")))
     width = max(map(len, rows))  # plain lines: a table of rich cuts the path off at the terminal's width

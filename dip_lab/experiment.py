@@ -13,7 +13,7 @@ from dip_lab.data.images import Images
 from dip_lab.frames import stacked
 from dip_lab.results.conclude import conclude_baseline
 from dip_lab.results.presented import presented
-from dip_lab.results.restoration import Restoration
+from dip_lab.results.restoration import Restoration, kept
 from dip_lab.runs.identity import Cell
 from dip_lab.runs.ours import refuse_another_picture
 from dip_lab.splits.split import Piece, Split
@@ -41,9 +41,10 @@ def run(cfg: DictConfig, cell: Cell, images: Images | None = None,
         log.info("%s: %s", plan.whole.problem.name, noise)
     with plan.tracker:
         restoration = restored_by_baseline(plan) if plan.baseline else restored(plan, plan.whole, plan.splits)
-        restoration = presented(restoration, plan.whole.problem, plan.fps)
-        if cell.folder:
-            restoration.save(cell.folder, plan.answer.files)
+        with kept(restoration, cell.folder):
+            restoration = presented(restoration, plan.whole.problem, plan.fps)
+            if cell.folder:
+                restoration.save(cell.folder, plan.answer.files)
         plan.tracker.report(restoration)
     if restoration.summary.status == "interrupted":
         hand_over(restoration.summary.stop_reason.split()[-1])

@@ -43,3 +43,13 @@ def poster(pixels: torch.Tensor) -> torch.Tensor:
     """The picture (1, C, H, W) that stands for a clip: its middle frame. A single picture stands for itself."""
     middle = len(pixels) // 2
     return pixels[middle : middle + 1]
+
+
+def has_colours(channels: int) -> bool:
+    """Whether so many channels are a grey picture or one of RGB, which a picture file can hold."""
+    return channels in (1, 3)
+
+
+def visible(pixels: torch.Tensor) -> torch.Tensor:
+    """(N, C, H, W) as a person can see it: the mean of the channels, (N, 1, H, W), unless it is grey or RGB."""
+    return pixels if has_colours(pixels.shape[1]) else pixels.mean(1, keepdim=True)

@@ -22,14 +22,17 @@ def expand_shadow(arguments: Sequence[str]) -> list[str]:
 
 
 def quote_path(argument: str) -> str:
-    """`data.path=my photo (1).jpg` as Hydra's grammar wants it; a value that is not a file stays as it is.
+    """`data.path=my photo (1).jpg` as Hydra's grammar wants it; so is a colour. Any other value stays as it is.
 
     >>> quote_path("data.path=no such, file")
     'data.path=no such, file'
+    >>> quote_path("task.mask.color=#e01b24")
+    "task.mask.color='#e01b24'"
     """
     key, _, value = argument.partition("=")
     is_number = re.fullmatch(r"[-+]?\d+(\.\d+)?", value)  # a file may be called 25, but task.sigma=25 does not mean it
-    if "." in key and value and not is_number and os.path.exists(os.path.expanduser(value)):
+    is_colour = re.fullmatch(r"#[0-9a-fA-F]{3,8}", value)
+    if is_colour or ("." in key and value and not is_number and os.path.exists(os.path.expanduser(value))):
         return f"{key}={quoted(value)}"
     return argument
 

@@ -30,6 +30,7 @@ NEEDS = {
     "task=deepinv": ["task.operator.physics={{_target_:deepinv.physics.Blur,padding:replicate,"
                      "filter:{{_target_:deepinv.physics.blur.gaussian_blur,sigma:1.0}}}}"],
     "task=guided": ["task.guide={tmp}/observed.png"],
+    "task/mask=color": ["task.mask.path={tmp}/observed.png", "task.mask.color=black"],
     "task/mask=file": ["task.mask.path={tmp}/holes.png"],
     "task/mask=observed": ["task.observation={tmp}/observed.png"],
     "task/misfit=by_brightness": ["data=sample", "data.size=24"],  # as flat_patches
@@ -59,8 +60,10 @@ def write_files(folder: Path, height: int = 17, width: int = 20) -> None:
     """The files that `NEEDS` names: masks and guides of this size, pictures of 24 x 18 px."""
     for name in ("pictures/one", "clip/one", *FILES):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", (width, height), 255).save(folder / "holes.png")
-    Image.new("RGB", (width, height), "grey").save(folder / "observed.png")
+    for name, mode, colour in (("holes", "L", "white"), ("observed", "RGB", "grey")):
+        image = Image.new(mode, (width, height), colour)
+        image.paste("black", (2, 3, 6, 9))
+        image.save(folder / f"{name}.png")
     one = Image.radial_gradient("L").resize((24, 18))
     for name in ("pictures/one", "clip/one_1", "clip/one_2", *FILES):
         one.save(folder / f"{name}.png")

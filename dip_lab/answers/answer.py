@@ -1,7 +1,7 @@
 """The files that hold the answer: a PNG, and beside it the format that was asked for."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from dip_lab.answers.format import Format
 from dip_lab.answers.png import Png
 from dip_lab.data.conventions import Conventions
+from dip_lab.frames import has_colours
 
 log = logging.getLogger(__name__)
 
@@ -30,25 +31,31 @@ class Answer:
     conventions: Conventions = Conventions()
     alpha: Tensor | None = None
 
-    def check(self, height: int, width: int) -> None:
-        """Look at the answer's size before anything is fitted; say what the format cannot keep.
+    def check(self, channels: int, height: int, width: int) -> None:
+        """Look at the answer's shape before anything is fitted; say what the format cannot keep.
 
         Raises:
-            ValueError: the format cannot hold a picture of this size.
+            ValueError: the format cannot hold a picture of this shape.
         """
         name, longest = type(self.format).__name__.lower(), self.format.longest
+        if not has_colours(channels):
+            if not isinstance(self.format, Png):
+                raise ValueError(f"answer={name}: the answer has {channels} channels, which no picture holds: leave "
+                                 "answer=png, all of them are in the array .npy beside it")
+            log.info("the answer has %d channels, which no picture holds: all of them are in an array .npy, the PNG "
+                     "shows their mean", channels)
         if longest is not None and max(height, width) > longest:
             raise ValueError(f"answer={name}: the answer has {width} x {height} px, but this format holds at most "
                              f"{longest} px a side: choose answer=tiff or png16")
         if self.alpha is not None and not self.format.transparent and bool((self.alpha < 1).any()):
             log.info("answer=%s: this format has no transparency, the PNG beside it keeps the picture's", name)
 
-    def files(self, image: Tensor) -> Mapping[str, bytes]:
-        """{suffix: content} of the files to write for a picture (1, C, H, W) in [0, 1]."""
+    def files(self, image: Tensor) -> Iterator[tuple[str, bytes]]:
+        """(suffix, content) of the files to write for a picture (1, C, H, W) in [0, 1]; the PNG is the first."""
         formats = {each.suffix: each for each in (Png(None), self.format)}  # png16 takes the place of the first
         conventions = self.conventions.fitting(image.shape[1])
-        return {suffix: each.encode(self._with_alpha(image) if each.transparent else image, conventions)
-                for suffix, each in formats.items()}
+        for suffix, each in formats.items():
+            yield suffix, each.encode(self._with_alpha(image) if each.transparent else image, conventions)
 
     def file(self, stem: Path) -> Path:
         """The file that was asked for; `stem` is its folder and the answer's name."""

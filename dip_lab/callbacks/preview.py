@@ -8,7 +8,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from dip_lab.checks import number, one_line
-from dip_lab.frames import poster
+from dip_lab.frames import poster, visible
 from dip_lab.png import encode_png
 from dip_lab.runs.files import write_atomic
 from dip_lab.runs.folder import PREVIEW
@@ -41,7 +41,7 @@ class Preview(pl.Callback):
             return
         image = module.output if module.average.image is None else module.average.image
         try:
-            write_atomic(self.path, encode_png(module.problem.shown(poster(image))))
+            write_atomic(self.path, encode_png(visible(module.problem.shown(poster(image)))))
         except OSError as error:  # the checkpoints say so too, if it matters
             log.warning("%s", one_line(error))
         ended = time.monotonic()

@@ -62,6 +62,32 @@ class Array(Source):
         return Images(path.stem, pixels)
 
 
+def check_sides(images: Images) -> None:
+    """Refuse an array with a side that is too short for a picture.
+
+    Raises:
+        ValueError: with the order of the axes that was probably meant.
+    """
+    from dip_lab.data.images import MIN_SIDE
+
+    channels, height, width = images.pixels.shape[1:]
+    if min(height, width) < MIN_SIDE:
+        raise ValueError(f"{images.name}: {channels} channels of {width} x {height} px (width x height), but every "
+                         f"side must have at least {MIN_SIDE} px: {transposed(images) or 'give a larger one'}")
+
+
+def transposed(images: Images) -> str:
+    """What puts the channels of an array first, if they seem to stand elsewhere; else an empty text."""
+    from dip_lab.data.images import MIN_SIDE
+
+    channels, height, width = images.pixels.shape[1:]
+    if min(channels, height) >= MIN_SIDE > width:
+        return "if the last axis is that of the channels, save numpy.moveaxis(array, -1, 0)"
+    if min(channels, width) >= MIN_SIDE > height:
+        return "if the second axis is that of the channels, save numpy.moveaxis(array, 1, 0)"
+    return ""
+
+
 def advise_scale(peak: float) -> None:
     """Warn in the log if a direct reconstruction reaches a `peak` that no image in [0, 1] explains."""
     if not 0.2 <= peak <= 5:

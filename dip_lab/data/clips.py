@@ -7,27 +7,30 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
 
-from dip_lab.data.images import FORMATS, Images, PictureError, as_images, read_picture
-from dip_lab.data.listing import pictures_in
+from dip_lab.data.images import Images, PictureError, as_images, read_picture
+from dip_lab.data.listing import FORMATS, all_pictures_in
 from dip_lab.data.sizes import resize_to
 from dip_lab.frames import frames_buffer
 
 
-def read_clip(path: str | Path, selection: slice, size: int | None = None) -> torch.Tensor:
-    """The frames of `selection`, (T, C, H, W) float32 in [0, 1]; grey frames among coloured ones become RGB."""
+def read_clip(path: str | Path, selection: slice, size: int | None = None) -> Images:
+    """The frames of `selection` as one stack, (T, C, H, W); grey frames among coloured ones become RGB.
+
+    Their transparency, and what the files say beside their pixels, is left out.
+    """
     count, pixels = count_frames(path, selection), None
     for index, frame in enumerate(frames_of(path, selection)):
-        planes = resize_to(frame, size).pixels[0]
+        small = resize_to(frame, size)
+        planes = small.pixels[0]
         if pixels is None:
             pixels = frames_buffer(count, *planes.shape)
         elif len(planes) > pixels.shape[1]:  # the first with colour
             grey, pixels = pixels, frames_buffer(count, *planes.shape)
             pixels[:index] = grey[:index]
         pixels[index] = planes
-    return pixels
+    return Images(Path(path).stem, pixels, selection=selection, changes=small.changes, original=small.original)
 
 
 def is_clip(path: str | Path) -> bool:
@@ -40,7 +43,7 @@ def count_frames(path: str | Path, selection: slice) -> int:
     """How many frames `selection` takes; a video file is decoded to count them if the selection has no end."""
     path = _there(path)
     if path.is_dir():
-        return len(pictures_in(path)[selection])
+        return len(all_pictures_in(path)[selection])
     pages = _pages(path)
     if pages is None and selection.stop is None:
         pages = sum(1 for _ in _decoded(path))
@@ -84,7 +87,7 @@ def _there(path: str | Path) -> Path:
 
 def _frames(path: Path, selection: slice) -> Iterator[Images]:
     if path.is_dir():
-        names = sorted(pictures_in(path), key=_natural)
+        names = sorted(all_pictures_in(path), key=_natural)
         if len(names) == 1:
             raise PictureError(f"{path} holds one picture, not a clip: use data=file data.path={path / names[0]}")
         return (read_picture(path / name, name) for name in names[selection])
@@ -100,7 +103,7 @@ def _frames(path: Path, selection: slice) -> Iterator[Images]:
 def _animation(path: Path, indices: range) -> Iterator[Images]:
     """Each frame as a person sees it: Pillow draws the changes of a GIF over what was there before."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=tuple(FORMATS)) as image:
             for index in indices:
                 image.seek(index)
                 plain = image.mode in ("1", "L", "RGB") or image.mode.startswith(("I", "F"))
@@ -138,14 +141,14 @@ def _natural(name: str) -> tuple[list[str | int], str]:
     return [int(part) if part.isdecimal() else part for part in parts], name
 
 
-def _in_words(size: torch.Size) -> str:
+def _in_words(size: tuple[int, int]) -> str:
     return f"{size[1]} x {size[0]} px"
 
 
 def _pages(path: Path) -> int | None:
     """How many frames a picture file has; None if Pillow cannot open it, so that it may be a video."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(path, formats=tuple(FORMATS)) as image:
             return getattr(image, "n_frames", 1)
     except UnidentifiedImageError:
         return None

@@ -13,11 +13,13 @@ GREY_ALPHA = "LA;16B"
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether an opened PNG or TIFF, not loaded yet, has colour or transparency of 16 bits a channel.
+    """Whether an opened PNG, TIFF or PPM, not loaded yet, has colour or transparency (of a PPM: or grey) of 16 bits.
 
     Raises:
         ValueError: it is a TIFF of 16 bits whose planes are stored apart and not compressed, which Pillow misreads.
     """
+    if image.format == "PPM":
+        return image.mode == "I" or (image.mode == "RGB" and _largest_of_ppm(image) > 255)
     if image.format not in ("PNG", "TIFF"):
         return False
     if _has_planes_apart(image) and 16 in image.tag_v2.get(258, ()) and image.tile[0].codec_name == "raw":
@@ -26,13 +28,17 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def sixteen_bits(image: Image.Image, file: IO[bytes], formats: tuple[str, ...]) -> np.ndarray | None:
-    """(H, W, C) uint16, upright; C is 2 (grey), 3 or 4, transparency last. None if the upper 8 bits are all there is.
+    """(H, W, C) uint16, upright; C is 2 (grey), 3 or 4, transparency last; (H, W) of a grey PPM.
+
+    None if the upper 8 bits are all there is.
 
     Args:
         image: what `is_deep` is true for; it is loaded.
         file: where it was opened from.
         formats: those that Pillow may open.
     """
+    if image.format == "PPM":
+        return _of_ppm(image, file)
     raw = _raw_mode(image)
     if raw == GREY_ALPHA:  # the two bytes of both channels as four channels
         _set_raw_mode(image, "RGBA")
@@ -52,6 +58,22 @@ def sixteen_bits(image: Image.Image, file: IO[bytes], formats: tuple[str, ...]) 
         opaque = (samples != np.array(clear, np.uint16)).any(2, keepdims=True)
         samples = np.concatenate([samples, opaque.astype(np.uint16) * 65535], 2)
     return samples
+
+
+def _of_ppm(image: Image.Image, file: IO[bytes]) -> np.ndarray | None:
+    if image.mode == "I":  # Pillow scales grey to 16 bits itself
+        return np.asarray(image).astype(np.uint16)
+    if image.tile[0].codec_name != "ppm":  # colour written as text
+        return None
+    largest = _largest_of_ppm(image)
+    file.seek(image.tile[0].offset)
+    samples = np.frombuffer(file.read(6 * image.width * image.height), ">u2").reshape(image.height, image.width, 3)
+    return np.rint(samples.clip(max=largest) * (65535 / largest)).astype(np.uint16)
+
+
+def _largest_of_ppm(image: Image.Image) -> int:
+    arguments = image.tile[0].args
+    return arguments[1] if isinstance(arguments, tuple) and len(arguments) == 2 else 255
 
 
 def _has_planes_apart(image: Image.Image) -> bool:

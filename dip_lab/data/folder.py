@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dip_lab.data.listing import picked, pictures_in, some_of
+from dip_lab.data.listing import all_pictures_in, picked, some_of
 from dip_lab.data.registry import digest
 from dip_lab.data.source import Source
 
@@ -33,7 +33,7 @@ class Folder(Source):
         return self._folder.name if self.name is None else Path(str(self.name)).stem
 
     def names(self) -> list[str]:
-        return pictures_in(self._folder)
+        return all_pictures_in(self._folder)
 
     def identity(self) -> dict[str, Any]:
         with contextlib.suppress(ValueError):  # refused, with the reason, where the picture is read

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from dip_lab.data.listing import pictures_in
+from dip_lab.data.listing import all_pictures_in
 
 
 def groups_in(folder: str | Path, separators: str) -> dict[str, list[str]]:
@@ -19,7 +19,7 @@ def groups_in(folder: str | Path, separators: str) -> dict[str, list[str]]:
         ValueError: no such folder, or no group in it.
     """
     groups = defaultdict(list)
-    for file in pictures_in(folder):
+    for file in all_pictures_in(folder):
         groups[group_of(Path(file).stem, separators)].append(file)
     groups = {name: files for name, files in groups.items() if len(files) > 1}
     if not groups:

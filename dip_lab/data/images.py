@@ -2,7 +2,8 @@
 
 Rules that a reader of the code cannot guess:
 
-* The format is recognised from the content; PNG, JPEG, WebP, BMP, TIFF and GIF are opened, nothing else.
+* The format is recognised from the content; PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF and PPM are opened,
+  nothing else (`dip_lab.data.listing.FORMATS`).
 * Transparency is left out of the pixels, which keep the colour stored in the file (no compositing), and kept
   in `Images.alpha`.
 * Only the first frame of an animation or a multipage file is used, with a warning in the log.
@@ -13,6 +14,7 @@ Rules that a reader of the code cannot guess:
 import logging
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,10 +24,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from dip_lab.data.conventions import Conventions, conventions_of
 from dip_lab.data.deep import is_deep, sixteen_bits
+from dip_lab.data.listing import FORMATS
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 64_000_000  # below Pillow's own warning (89 Mpx); one float32 RGB picture of this size is 768 MB
 MIN_SIDE = 8
 ROUNDING = 1e-6  # how far outside [0, 1] floats may lie before they count as another range
@@ -44,6 +46,9 @@ class Images:
         selection: which frames of a clip's file it holds; the same frames are read of a mask that is a clip.
         observed: (N, C, H, W) as it was measured, where the data set has it beside the target.
         conventions: what the file of the one picture says beside its pixels; empty for clips and sources.
+        changes: how it was made smaller, one step after the other: each takes Images and gives Images. A mask of the
+            file's own size goes the same way, see `dip_lab.data.sizes.following`.
+        original: (H, W) before that; None: nothing was changed.
     """
 
     name: str
@@ -54,6 +59,8 @@ class Images:
     selection: slice | None = None
     observed: torch.Tensor | None = None
     conventions: Conventions = Conventions()
+    changes: tuple[Callable[["Images"], "Images"], ...] = ()
+    original: tuple[int, int] | None = None
 
 
 class PictureError(ValueError):
@@ -139,21 +146,21 @@ def as_images(value: object, name: str | None = None) -> Images:
 def _decoded(path: Path, name: str) -> Images:
     """The first frame, upright."""
     with path.open("rb") as file:
-        image = Image.open(file, formats=FORMATS)
+        image = Image.open(file, formats=tuple(FORMATS))
         _check_size(str(path), *image.size)
         if image.format == "PNG":
             # Pillow decodes without looking at the checksums, so a flipped bit may pass unseen. verify()
             # looks at them, but the image must be opened again afterwards.
             image.verify()
             file.seek(0)
-            image = Image.open(file, formats=FORMATS)
+            image = Image.open(file, formats=tuple(FORMATS))
         # MPO: a phone's JPEG with a thumbnail or a depth map behind it, which are not wanted.
         frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
         if frames > 1:
             log.warning("%s: %d frames or pages, only the first is used", path, frames)
         samples = None
         if is_deep(image):
-            samples = sixteen_bits(image, file, FORMATS)
+            samples = sixteen_bits(image, file, tuple(FORMATS))
             if samples is None:
                 log.warning("%s: 16 bits per channel reduced to 8; a numpy array would keep them", path)
         upright = ImageOps.exif_transpose(image) if samples is None else samples
@@ -236,4 +243,4 @@ def _too_large(source: str | Path, found: str = "") -> str:
 
 def _unreadable(path: Path, reason: object) -> str:
     reason = " ".join(str(reason).split())
-    return f"{path} cannot be read as PNG, JPEG, WebP, BMP, TIFF or GIF ({reason}); save it again as 8-bit PNG"
+    return f"{path} cannot be read as PNG, JPEG, WebP, AVIF, BMP, TIFF, GIF or PPM ({reason}); save it again as PNG"

@@ -1,9 +1,19 @@
-"""Which pictures a folder holds. Free of torch: the command line expands `-m data=folder` with it."""
+"""Which pictures a folder holds. Free of torch and Pillow: the command line expands `-m data=folder` with it."""
 
+import functools
+import logging
 import os
 from pathlib import Path
 
-EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+log = logging.getLogger(__name__)
+# The formats that are opened, by Pillow's names, with all the extensions that Pillow knows for each. Its reader of JPEG
+# also opens MPO, a phone's JPEG with more pictures behind it.
+FORMATS = {
+    "PNG": (".png", ".apng"), "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"), "WEBP": (".webp",),
+    "BMP": (".bmp",), "DIB": (".dib",), "TIFF": (".tif", ".tiff"), "GIF": (".gif",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"), "AVIF": (".avif", ".avifs"),
+}
+EXTENSIONS = tuple(sorted(extension for extensions in FORMATS.values() for extension in extensions))
 
 
 def pictures_in(folder: str | Path) -> list[str]:
@@ -18,17 +28,36 @@ def pictures_in(folder: str | Path) -> list[str]:
     if not folder.is_dir():
         what = "is a file, not a folder: use data=file" if folder.is_file() else "is not a folder"
         raise ValueError(f"data.path: {folder} {what} (relative paths start at {Path.cwd()})")
-    try:
-        names = sorted(
-            entry.name
-            for entry in folder.iterdir()
-            if entry.suffix.lower() in EXTENSIONS and not entry.name.startswith(".") and entry.is_file()
-        )
-    except OSError as error:
-        raise ValueError(f"data.path: {folder} cannot be listed ({error.strerror})") from error
+    names = [name for name in _files_in(folder) if _is_picture(name)]
     if not names:
         raise ValueError(f"data.path: no picture in {folder}; looked for {' '.join(EXTENSIONS)}")
     return names
+
+
+def all_pictures_in(folder: str | Path) -> list[str]:
+    """As `pictures_in`, for a folder that a person means as a whole: one line in the log says what is left out."""
+    names = pictures_in(folder)
+    folder = Path(os.path.expanduser(folder))
+    _say_left_out(folder, tuple(name for name in _files_in(folder) if not _is_picture(name)))
+    return names
+
+
+@functools.cache  # once, however often the folder is looked at
+def _say_left_out(folder: Path, names: tuple[str, ...]) -> None:
+    if names:
+        what = "1 file is no picture" if len(names) == 1 else f"{len(names)} files are no pictures"
+        log.warning("%s: %s that can be read, and left out: %s", folder, what, some_of(list(names), 3))
+
+
+def _files_in(folder: Path) -> list[str]:
+    try:
+        return sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".") and entry.is_file())
+    except OSError as error:
+        raise ValueError(f"data.path: {folder} cannot be listed ({error.strerror})") from error
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in EXTENSIONS
 
 
 def picked(names: list[str], name: str, where: str) -> str:

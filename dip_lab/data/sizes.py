@@ -1,8 +1,11 @@
 """Pictures made smaller: shrunk, or cropped."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch.nn.functional as F
+from torch import Tensor
 
 from dip_lab.data.images import MIN_SIDE, Images, PictureError
 
@@ -29,7 +32,7 @@ def resize_to(picture: Images, size: int | None) -> Images:
         )
     pixels = F.interpolate(picture.pixels, size=sides, mode="lanczos", antialias=True).clamp_(0, 1)
     alpha = None if picture.alpha is None else -F.adaptive_max_pool2d(-picture.alpha, sides)
-    return replace(picture, pixels=pixels, alpha=alpha)
+    return _changed(picture, pixels, alpha, partial(resize_to, size=size))
 
 
 def centre_crop(picture: Images, size: int | None, centre: tuple[float, float] = (0.5, 0.5)) -> Images:
@@ -50,7 +53,8 @@ def centre_crop(picture: Images, size: int | None, centre: tuple[float, float] =
     )
     window = (..., slice(top, top + size), slice(left, left + size))
     alpha = None if picture.alpha is None else picture.alpha[window].contiguous()
-    return replace(picture, pixels=picture.pixels[window].contiguous(), alpha=alpha)
+    return _changed(picture, picture.pixels[window].contiguous(), alpha,
+                    partial(centre_crop, size=size, centre=centre))
 
 
 def crop_to_multiple(picture: Images, multiple: int) -> Images:
@@ -66,7 +70,28 @@ def crop_to_multiple(picture: Images, multiple: int) -> Images:
     rows, columns = (slice(side % multiple // 2, side % multiple // 2 + side // multiple * multiple)
                      for side in (height, width))
     alpha = None if picture.alpha is None else picture.alpha[..., rows, columns].contiguous()
-    return replace(picture, pixels=picture.pixels[..., rows, columns].contiguous(), alpha=alpha)
+    return _changed(picture, picture.pixels[..., rows, columns].contiguous(), alpha,
+                    partial(crop_to_multiple, multiple=multiple))
+
+
+def following(known: Tensor, picture: Images) -> Tensor:
+    """A mask of the size of the picture's file, made smaller as the picture was; one of another size as it is.
+
+    Args:
+        known: bool (N, 1, H, W), true where a pixel is known. A small pixel is known if all that it covers are.
+        picture: which mask it is for.
+    """
+    if tuple(known.shape[-2:]) != picture.original:
+        return known
+    mask = Images("mask", known.float(), known.float())
+    for change in picture.changes:
+        mask = change(mask)
+    return mask.alpha == 1
+
+
+def _changed(picture: Images, pixels: Tensor, alpha: Tensor | None, change: Callable[[Images], Images]) -> Images:
+    return replace(picture, pixels=pixels, alpha=alpha, changes=(*picture.changes, change),
+                   original=picture.original or tuple(picture.pixels.shape[-2:]))
 
 
 def _check_target(size: int | None) -> None:

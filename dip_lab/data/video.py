@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,12 +39,10 @@ class Video(Source):
             ValueError: no such clip, a still picture, too few frames, frames of several sizes, or damage.
         """
         from dip_lab.data.clips import read_clip
-        from dip_lab.data.images import Images
 
         first, stride = integer("data.first", self.first, 0), integer("data.stride", self.stride, 1)
         last = None if self.frames is None else first + stride * integer("data.frames", self.frames, 1)
-        selection = slice(first, last, stride)
-        return Images(self.label, read_clip(self._path, selection, self.size), selection=selection)
+        return replace(read_clip(self._path, slice(first, last, stride), self.size), name=self.label)
 
     @property
     def _path(self) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
-from dip_lab.frames import poster
+from dip_lab.frames import poster, visible
 from dip_lab.loggers.images import log_image
 from dip_lab.results.restoration import Restoration
 
@@ -38,7 +38,7 @@ class Tracker:
     def report(self, restoration: Restoration) -> None:
         """Show the picture, the table of the stopping rules and the summary."""
         loggers, summary = self.open(), restoration.summary
-        log_image(loggers, "restoration", poster(restoration.image), summary.iterations or 0)
+        log_image(loggers, "restoration", visible(poster(restoration.image)), summary.iterations or 0)
         rows = [asdict(verdict) for verdict in restoration.verdicts]
         for logger in loggers:
             try:

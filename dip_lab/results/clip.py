@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from dip_lab.flow import backward_flows, warp
+from dip_lab.frames import visible
 from dip_lab.png import encode_png, to_uint8
 from dip_lab.runs.files import write_atomic
 
@@ -94,7 +95,7 @@ def as_csv(rows: Sequence[Mapping[str, float]]) -> str:
 def write_frames(folder: Path, clip: Iterable[Frame]) -> None:
     """00001.png, 00002.png, ... in `folder`."""
     for number, frame in enumerate(clip, 1):
-        png = encode_png(frame[None]) if isinstance(frame, Tensor) else _png(frame)
+        png = encode_png(visible(frame[None])) if isinstance(frame, Tensor) else _png(frame)
         write_atomic(folder / f"{number:05d}.png", png)
 
 
@@ -138,7 +139,7 @@ def side_by_side(clips: Mapping[str, Iterable[Frame]]) -> Iterator[np.ndarray]:
 def _colours(clip: Iterable[Frame]) -> Iterator[np.ndarray]:
     """Each frame as uint8 (H, W, 3)."""
     for frame in clip:
-        array = to_uint8(frame[None]) if isinstance(frame, Tensor) else frame
+        array = to_uint8(visible(frame[None])) if isinstance(frame, Tensor) else frame
         yield np.ascontiguousarray(np.broadcast_to(array[..., None], (*array.shape, 3)) if array.ndim == 2 else array)
 
 

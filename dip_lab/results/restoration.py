@@ -1,8 +1,10 @@
 """The answer of one fit, and the files that hold it."""
 
 import base64
+import contextlib
 import html
-from collections.abc import Callable, Mapping
+import io
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -11,7 +13,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from dip_lab.frames import poster
+from dip_lab.checks import one_line
+from dip_lab.frames import has_colours, poster, visible
 from dip_lab.png import encode_png, to_uint8
 from dip_lab.results.clip import as_csv, side_by_side, write_frames, write_mp4
 from dip_lab.results.figures import curves_figure, panel_figure
@@ -25,9 +28,9 @@ from dip_lab.runs.folder import PREVIEW, RESULT
 from dip_lab.scores import SCORES
 
 
-def plain(image: Tensor) -> dict[str, bytes]:
+def plain(image: Tensor) -> Iterator[tuple[str, bytes]]:
     """The answer's only file: an 8-bit PNG of (1, C, H, W)."""
-    return {".png": encode_png(image)}
+    yield ".png", encode_png(image)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Restoration:
 
     def pil(self) -> Image.Image:
         """An 8-bit PIL image; for a clip its middle frame."""
-        return Image.fromarray(to_uint8(poster(self.image)))
+        return Image.fromarray(to_uint8(_drawn(self.image)))
 
     def panel(self) -> bytes:
         """PNG of target, observation, latent and restoration side by side."""
@@ -83,24 +86,29 @@ class Restoration:
         return figure_png(curves_figure(self.history, title, summary.chosen_iteration, summary.peak_iteration,
                                        {verdict.rule: verdict.chosen_iteration for verdict in self.verdicts[1:]}))
 
-    def save(self, folder: Path, files: Callable[[Tensor], Mapping[str, bytes]] = plain) -> None:
-        """Write pictures and plots, and the summary last: a folder with a summary is complete.
+    def save(self, folder: Path, files: Callable[[Tensor], Iterable[tuple[str, bytes]]] = plain) -> None:
+        """Write the answer first, then plots, and the summary last: a folder with a summary is complete.
+
+        An image that is neither grey nor RGB is an array, `<answer>.npy`; the picture shows the mean of its channels.
 
         Args:
             folder: where to.
-            files: makes the answer's own files, {suffix: content}, from a picture (1, C, H, W) in [0, 1].
+            files: makes the answer's own files, (suffix, content) one after the other, from a picture (1, C, H, W) in
+                [0, 1].
         """
-        for suffix, content in files(poster(self.image)).items():
+        if not has_colours(self.image.shape[1]):
+            write_array(folder / f"{self.answer}.npy", self.image)
+        for suffix, content in files(_drawn(self.image)):
             write_atomic(folder / f"{self.answer}{suffix}", content)
         if (folder / PREVIEW).exists():  # somebody may be watching it
-            write_atomic(folder / PREVIEW, encode_png(poster(self.image)))
+            write_atomic(folder / PREVIEW, encode_png(_drawn(self.image)))
         if self.frames:
             self._save_film(folder)
         if self.history.rows:  # a baseline has none
             write_atomic(folder / f"{self.answer}_curves.png", self.curves())
         write_atomic(folder / f"{self.answer}_panel.png", self.panel())
         for name, picture in self.pictures.items():
-            write_atomic(folder / f"{name}.png", encode_png(_shown(name, poster(picture))))
+            write_atomic(folder / f"{name}.png", encode_png(_shown(name, picture)))
         if self.verdicts:
             write_atomic(folder / STOPPING_CSV, verdicts_csv(self.verdicts).encode())
         write_json(folder / RESULT, dict(self.summary))
@@ -129,8 +137,8 @@ class Restoration:
     def _captioned(self) -> list[tuple[str, Tensor]]:
         captions = {"target": "target", "observed": f"observation\n{self._scores('psnr_observed')}", "latent": "latent",
                     "uncertainty": f"uncertainty\nwhite: {self.summary.uncertainty_max or 0:.3f}"}
-        pictures = [(captions[name], _shown(name, poster(picture))) for name, picture in self.pictures.items()]
-        return [*pictures, (f"restoration\n{self._scores('psnr', 'ssim')}", poster(self.image))]
+        pictures = [(captions[name], _shown(name, picture)) for name, picture in self.pictures.items()]
+        return [*pictures, (f"restoration\n{self._scores('psnr', 'ssim')}", _drawn(self.image))]
 
     def _scores(self, *keys: str) -> str:
         """The scores with their units; plain numbers also with their names."""
@@ -138,9 +146,42 @@ class Restoration:
         return ", ".join(("" if score.unit else f"{score.name} ") + score.measured(value) for score, value in known)
 
 
+@contextlib.contextmanager
+def kept(restoration: Restoration, folder: Path | None) -> Iterator[None]:
+    """Whatever fails inside, the restored image is in the folder: as `<answer>.npy`, if there is a folder.
+
+    Raises:
+        OSError: that something failed, and where the image is.
+    """
+    try:
+        yield
+    except Exception as error:
+        if folder is None:
+            raise
+        path = folder / f"{restoration.answer}.npy"
+        try:
+            write_array(path, restoration.image)
+        except OSError:  # a full disk: what could be written before is there
+            path = folder
+        raise OSError(f"{one_line(error)}: it happened while the results were saved; the restored image is in "
+                      f"{path}") from error
+
+
+def write_array(path: Path, image: Tensor) -> None:
+    """Images (N, C, H, W) as a NumPy file of float32 that `data=array` reads: (C, H, W) if N is 1."""
+    buffer = io.BytesIO()
+    np.save(buffer, image.numpy()[0] if len(image) == 1 else image.numpy())
+    write_atomic(path, buffer.getvalue())
+
+
+def _drawn(pixels: Tensor) -> Tensor:
+    """The picture (1, 1 or 3, H, W) that stands for images of any number and any channels."""
+    return visible(poster(pixels))
+
+
 def _shown(name: str, picture: Tensor) -> Tensor:
     """A picture as it is; standard deviations as the mean over their channels, white at the largest."""
     if name != "uncertainty":
-        return picture
-    deviation = picture.mean(1, keepdim=True)
+        return _drawn(picture)
+    deviation = poster(picture).mean(1, keepdim=True)
     return deviation / deviation.max().clamp_min(1e-12)

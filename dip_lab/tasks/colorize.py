@@ -19,9 +19,11 @@ class Grey(Local, Operator):
         self.register_buffer("weights", torch.tensor(WEIGHTS).reshape(1, 3, 1, 1), persistent=False)
 
     def prepare(self, images: Images, seed: int, given: bool) -> None:
-        """Refuse a grey target, whose colours are not known."""
-        if not given and images.pixels.shape[1] == 1:
-            raise ValueError(f"task=colorize: {images.name} is grey: give the colour picture as target, "
+        """Refuse a grey target, whose colours are not known, and one of other channels."""
+        channels = images.pixels.shape[1]
+        if not given and channels != 3:
+            what = "is grey" if channels == 1 else f"has {channels} channels"
+            raise ValueError(f"task=colorize: {images.name} {what}: give the colour picture as target, "
                              f"or task.given=true to colour a grey one")
 
     def forward(self, image: Tensor) -> Tensor:

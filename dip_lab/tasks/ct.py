@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dip_lab.checks import flag, integer, number
-from dip_lab.data.array import advise_scale
+from dip_lab.data.array import advise_scale, transposed
 from dip_lab.data.images import MIN_SIDE, Images
 from dip_lab.tasks.operators import Operator
 from dip_lab.tasks.views import View
@@ -60,7 +60,8 @@ class Radon(Operator):
         detectors, views = height, width
         if views != self.views:
             raise ValueError(f"task.views={self.views}: sinogram {images.name} has {detectors} rows, the detectors, "
-                             f"and {views} columns, the views: give task.views={views}, or its transpose")
+                             f"and {views} columns, the views: "
+                             f"{transposed(images) or f'give task.views={views}, or its transpose'}")
         side = detectors if self.circle else math.floor(detectors / math.sqrt(2))
         if side < MIN_SIDE:
             raise ValueError(f"{images.name}: {detectors} detectors, the sinogram's rows, see a picture of {side} px: "

@@ -31,9 +31,11 @@ class Bayer(Local, Operator):
         self.register_buffer("cells", F.one_hot(cells, 3).permute(2, 0, 1).float(), persistent=False)
 
     def prepare(self, images: Images, seed: int, given: bool) -> None:
-        """Refuse a grey target, whose mosaic is itself."""
-        if not given and images.pixels.shape[1] == 1:
-            raise ValueError(f"task=demosaic: {images.name} is grey: give a colour picture, "
+        """Refuse a grey target, whose mosaic is itself, and one of other channels."""
+        channels = images.pixels.shape[1]
+        if not given and channels != 3:
+            what = "is grey" if channels == 1 else f"has {channels} channels"
+            raise ValueError(f"task=demosaic: {images.name} {what}: give a colour picture, "
                              f"or task.given=true if it is a camera's raw mosaic")
 
     def forward(self, image: Tensor) -> Tensor:

@@ -52,11 +52,8 @@ class LumaFrame(FullFrame):
 
 
 class HoleFrame(FullFrame):
-    """Adds `psnr_hole`: the PSNR of the missing values only. Without a hole there is no such key."""
+    """Adds `psnr_hole`: the PSNR of the missing values only."""
 
     def scores(self, image: Tensor, target: Tensor, operator: Operator) -> dict[str, Tensor]:
-        """Scores."""
-        scores = super().scores(image, target, operator)
-        if operator.has_hole:  # of the whole clip or picture, even where this frame or tile has none
-            scores["psnr_hole"] = psnr(image, target, where=operator.hole)
-        return scores
+        """Scores; NaN where this frame or tile has no hole."""
+        return super().scores(image, target, operator) | {"psnr_hole": psnr(image, target, where=operator.hole)}

@@ -17,6 +17,7 @@ from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
 from dip_lab.checks import integer, one_of
+from dip_lab.data.images import Images
 from dip_lab.png import to_uint8
 from dip_lab.tasks.denoise import Identity
 from dip_lab.tasks.misfits import MeanSquared, Misfit
@@ -80,6 +81,13 @@ class Blockwise(Identity):
     """A(x) = x, whose windows begin where JPEG's blocks do, including those of the chroma planes."""
 
     unit = 2 * BLOCK
+
+    def prepare(self, images: Images, seed: int, given: bool) -> None:
+        """Refuse what no JPEG can hold."""
+        channels = images.pixels.shape[1]
+        if channels not in (1, 3):
+            raise ValueError(f"task=jpeg: {images.name} has {channels} channels, but a JPEG is grey or RGB: give a "
+                             "picture of 1 or 3")
 
 
 class Compressed:

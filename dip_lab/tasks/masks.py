@@ -2,19 +2,24 @@
 
 import logging
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+import torch.nn.functional as F
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 from torch import Tensor
 
 from dip_lab.checks import integer, number, one_of
 from dip_lab.data.clips import frames_of, is_clip
 from dip_lab.data.images import Images, read_picture
 from dip_lab.data.registry import located
+from dip_lab.data.sizes import following
 from dip_lab.randomness import generator_of
 
 _log = logging.getLogger(__name__)
+GREY = 0.15  # largest share of a mask's pixels in the middle half of its levels: the edges of a soft brush
+RIM = 3  # px around paint that JPEG has mixed with it
 
 
 def check_same_size(key: str, path: str, pixels: Tensor, picture: Images) -> None:
@@ -27,16 +32,40 @@ def check_same_size(key: str, path: str, pixels: Tensor, picture: Images) -> Non
         )
 
 
+def cut(key: str, path: str, grey: Tensor, remedy: str) -> Tensor:
+    """Bool, true where the grey levels of a mask file are the brighter ones: above the middle of their range.
+
+    Two levels are told apart whatever they are: 0 and 255, 0 and 1, the 0 and 2 of a labeller. Where there is only
+    one, it counts as bright unless it is 0.
+
+    Raises:
+        ValueError: more than `GREY` of the pixels lie in the middle half of the range, as in a photo; the message
+            ends with the `remedy`.
+    """
+    low, high = grey.min(), grey.max()
+    if low == high:
+        return grey > 0
+    place = (grey - low) / (high - low)
+    if (share := ((place > 0.25) & (place < 0.75)).float().mean().item()) > GREY:
+        if not bool(((grey == low) | (grey == high)).all()):
+            raise ValueError(f"{key}={path} is no mask: {100 * share:.0f} % of its pixels are neither dark nor bright: "
+                             f"{remedy}")
+    soft = ((place > 0.02) & (place < 0.98)).float().mean().item()
+    if soft:
+        _log.info("%s=%s: %.1f %% of the pixels are grey, cut at one half", key, path, 100 * soft)
+    return place >= 0.5
+
+
 @dataclass(frozen=True)
 class Mask:
     """A mask from the file `path`, which for a clip may hold one for each frame; without a file, a subclass draws it.
 
-    Files: `polarity=white` means that white is known (the convention of the published data), `black` that
-    white is the hole. Channels are averaged; grey levels are thresholded at one half; in a file that holds only
-    the values 0 and 1 of 255, 1 counts as white. The size must be the picture's.
+    Files: `polarity=white` means that white is known (the convention of the published data), `black` that white is the
+    hole. Channels are averaged, and their levels are `cut` in the middle. The size must be the picture's, or that of
+    the picture's file: the mask is then made smaller as the picture was, and what is partly a hole is a hole.
 
     Raises:
-        ValueError: (in the call) a file of another size, or one whose mask is only in its alpha channel.
+        ValueError: (in the call) a file of another size, a photo, or a mask that is only in its alpha channel.
     """
 
     path: str | None
@@ -55,14 +84,24 @@ class Mask:
 
     def _read(self, picture: Images) -> Tensor:
         if len(picture.pixels) > 1 and is_clip(self.path):
-            return torch.cat([self._cut(file, picture) for file in frames_of(self.path, picture.selection)])
-        return self._cut(read_picture(located(self.path, picture.root)), picture)
+            files = frames_of(self.path, picture.selection)
+        else:
+            files = [read_picture(located(self.path, picture.root))]
+        known = following(self._cut(files), picture)
+        check_same_size("task.mask.path", self.path, known, picture)
+        return known
 
-    def _cut(self, file: Images, picture: Images) -> Tensor:
-        check_same_size("task.mask.path", self.path, file.pixels, picture)
-        white = file.pixels.mean(1, keepdim=True)
+    def _cut(self, files: Iterable[Images]) -> Tensor:
+        """What is known in each file, (N, 1, H, W), at the files' own size."""
+        grey = cut("task.mask.path", self.path, torch.cat([self._grey(file) for file in files]),
+                   "give a picture of black and white only, or, if the hole is painted over a photo, its colour: "
+                   "task/mask=color task.mask.color=red")
+        return grey == (self.polarity == "white")
+
+    def _grey(self, file: Images) -> Tensor:
+        grey = file.pixels.mean(1, keepdim=True)
         if (
-            bool(white.min() == white.max())
+            bool(grey.min() == grey.max())
             and file.alpha is not None
             and bool(file.alpha.min() < file.alpha.max())
         ):
@@ -70,14 +109,7 @@ class Mask:
                 f"task.mask.path={self.path} has one colour only, its mask seems to be in the alpha channel: "
                 f"save that channel as a black and white picture, white = known"
             )
-        if 0 < white.max() < 1.5 / 255:
-            white = (white > 0).float()
-        grey = ((white > 0.02) & (white < 0.98)).float().mean().item()
-        if grey:
-            _log.info(
-                "task.mask.path=%s: %.1f %% of the pixels are grey, cut at one half", self.path, 100 * grey
-            )
-        return (white >= 0.5) == (self.polarity == "white")
+        return grey
 
 
 @dataclass(frozen=True)
@@ -118,6 +150,60 @@ class Alpha(Mask):
                 f"transparency, or give a mask, task/mask=file task.mask.path=holes.png"
             )
         return picture.alpha >= 0.5
+
+
+@dataclass(frozen=True)
+class Color(Mask):
+    """What is painted over in one `color` is the hole: in the picture itself or, if there is a `path`, in that file.
+
+    `polarity=black` turns it round: only what is painted is known. JPEG and `data.size` mix paint with what is around
+    it: around the paint of a JPEG, or of a picture that was made smaller, `RIM` more pixels belong to the hole.
+
+    Args:
+        color: a name, #rrggbb, or another form that Pillow's ImageColor knows.
+        tolerance: how far each channel of a painted pixel may be from it, in 8-bit units.
+
+    Raises:
+        ValueError: there is no such colour; in the call, no pixel has it.
+    """
+
+    color: str
+    tolerance: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number("task.mask.tolerance", self.tolerance, 0, 255)
+        self._rgb()
+
+    def draw(self, picture: Images, seed: int) -> Tensor:
+        return self._cut([picture])
+
+    def _cut(self, files: Iterable[Images]) -> Tensor:
+        painted, nearest, name = [], math.inf, ""
+        for file in files:
+            if file.pixels.shape[1] not in (1, 3):
+                raise ValueError(f"task/mask=color: {file.name} has {file.pixels.shape[1]} channels, so there are no "
+                                 "colours: give a mask, task/mask=file task.mask.path=holes.png")
+            distance = (255 * (file.pixels - self._rgb())).abs().amax(1, keepdim=True)  # of grey: to each channel
+            nearest, name = min(nearest, distance.min().item()), self.path or file.name
+            here = distance < self.tolerance + 0.5  # those of 16 bits, or of a smaller picture, are not whole numbers
+            if file.conventions.quality is not None or file.changes:
+                here = F.max_pool2d(here.float(), 2 * RIM + 1, 1, RIM) > 0
+            painted.append(here)
+        if not any(bool(each.any()) for each in painted):
+            raise ValueError(f"task.mask.color={self.color}: nothing in {name} is painted in it, the nearest pixel is "
+                             f"{nearest:.0f} of 255 away: give the paint's own colour, such as #e01b24, or "
+                             f"task.mask.tolerance={math.ceil(nearest)}")
+        return torch.cat(painted) != (self.polarity == "white")
+
+    def _rgb(self) -> Tensor:
+        """(1, 3, 1, 1) in [0, 1]."""
+        try:
+            red, green, blue = ImageColor.getcolor(str(self.color), "RGB")
+        except ValueError:
+            raise ValueError(f"task.mask.color={self.color}: there is no such colour: give a name such as red, or "
+                             "#rrggbb") from None
+        return torch.tensor([red, green, blue]).reshape(1, 3, 1, 1) / 255
 
 
 @dataclass(frozen=True)

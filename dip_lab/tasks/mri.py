@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from dip_lab.checks import flag, integer, number, one_of
-from dip_lab.data.array import advise_scale
+from dip_lab.data.array import advise_scale, check_sides
 from dip_lab.data.images import Images, read_picture
 from dip_lab.data.registry import located
 from dip_lab.randomness import generator_of
-from dip_lab.tasks.masks import check_same_size
+from dip_lab.tasks.masks import check_same_size, cut
 from dip_lab.tasks.operators import Operator
 from dip_lab.tasks.views import View
 
@@ -44,8 +44,9 @@ class Fourier(Operator):
         """Draw or read the mask.
 
         Raises:
-            ValueError: nothing is sampled; k-space that is given has an odd number of channels.
+            ValueError: nothing is sampled; the array is too small; k-space that is given has an odd number of channels.
         """
+        check_sides(images)
         channels = images.pixels.shape[1]
         if given and channels % 2:
             raise ValueError(f"task.given=true: {images.name} has {channels} channels, but k-space has real and then "
@@ -221,14 +222,15 @@ class Radial(Sampling):
 
 @dataclass(frozen=True)
 class File(Sampling):
-    """The picture file at `path`, of the size of k-space: what is at least half white is sampled."""
+    """The picture file at `path`, of the size of k-space: the brighter of its two levels is sampled."""
 
     path: str
 
     def __call__(self, picture: Images, seed: int) -> Tensor:
         pixels = read_picture(located(str(self.path), picture.root)).pixels
         check_same_size("task.sampling.path", self.path, pixels, picture)
-        return pixels.mean(1, keepdim=True) >= 0.5
+        return cut("task.sampling.path", self.path, pixels.mean(1, keepdim=True),
+                   "give a picture of black and white only, white = sampled")
 
 
 @dataclass(frozen=True)

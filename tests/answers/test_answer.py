@@ -102,9 +102,9 @@ def test_jpeg_says_that_it_has_no_transparency(tmp_path, caplog):
 
 def test_a_colour_profile_is_not_put_into_a_grey_picture():
     answer = Answer(Webp(), Conventions(icc=WIDE))
-    assert all(WIDE[:300] not in content for content in answer.files(torch.rand(1, 1, 8, 8)).values())
+    assert all(WIDE[:300] not in content for _, content in answer.files(torch.rand(1, 1, 8, 8)))
     answer = Answer(Tiff(), Conventions(icc=WIDE))
-    assert WIDE in answer.files(torch.rand(1, 3, 8, 8))[".tiff"]
+    assert WIDE in dict(answer.files(torch.rand(1, 3, 8, 8)))[".tiff"]
 
 
 def test_alpha_of_another_size():
@@ -119,9 +119,45 @@ def test_alpha_of_another_size():
 @pytest.mark.parametrize("format, side", [(Webp(), 16384), (Jpeg(95), 65501)])
 def test_a_picture_that_the_format_cannot_hold_is_refused(format, side):
     with pytest.raises(ValueError, match=f"the answer has {side} x 9 px.*choose answer=tiff"):
-        Answer(format).check(9, side)
-    Answer(format).check(side - 1, 9)
-    Answer(Tiff()).check(9, side)
+        Answer(format).check(3, 9, side)
+    Answer(format).check(3, side - 1, 9)
+    Answer(Tiff()).check(3, 9, side)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_what_no_picture_holds_is_an_array_too(command, channels):
+    array = np.random.default_rng(0).random((channels, 16, 16)).astype(np.float32)
+    np.save("scan.npy", array)
+    code, said = command(*TINY, "data=array", "data.path=scan.npy")
+    assert code == 0 and f"the answer has {channels} channels" in said and said.strip().endswith("dip_denoised.npy")
+    found = np.load(folder() / "dip_denoised.npy")
+    assert found.shape == array.shape and found.dtype == np.float32
+    with Image.open(folder() / "dip_denoised.png") as image:
+        assert image.mode == "L" and np.abs(np.asarray(image) - 255 * found.mean(0)).max() < 0.51
+    code, said = command(*TINY, "data=array", "data.path=scan.npy", "answer=tiff")
+    assert code == 2 and f"answer=tiff: the answer has {channels} channels" in said
+    assert command(*TINY, "data=array", "data.path=scan.npy", "baseline=tv", "task.sigma=25")[0] == 0
+
+
+@pytest.mark.parametrize("broken", ["dip_lab.answers.tiff.Tiff.encode", "dip_lab.results.restoration.Restoration.panel",
+                                    "dip_lab.answers.png.Png.encode", "dip_lab.experiment.presented"])
+def test_whatever_fails_while_saving_the_image_is_there(command, monkeypatch, broken):
+    def fail(*args):
+        raise RuntimeError("no font")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broken, fail)
+        code, said = command(*TINY, "data.size=16", "answer=tiff")
+    (array,) = Path("outputs").glob("*/*/dip_denoised.npy")
+    assert code == 2 and f"no font: it happened while the results were saved; the restored image is in {array}" \
+        in said.replace(f"{Path.cwd()}/", "").splitlines()[-1]
+    assert np.load(array).shape == (3, 16, 16)
+    result = json.loads(array.with_name("result.json").read_text())
+    assert result["status"] == "failed" and "dip_denoised.npy" in result["error"]
+    assert array.with_name("dip_denoised.png").exists() == (broken.split(".")[-2] not in ("Png", "experiment"))
+    assert "no font" in array.with_name("error.txt").read_text()
+    code, said = command(*TINY, "data.size=16", "answer=tiff")
+    assert code == 0 and array.with_name("dip_denoised.tiff").exists()
 
 
 def test_a_clip_is_written_as_before(tmp_path, fit_tiny):

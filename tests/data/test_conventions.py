@@ -180,6 +180,21 @@ def test_16_bit_tiff_by_lzw(tmp_path):
     np.testing.assert_array_equal(samples_of(read_picture(tmp_path / "a.tif")), samples)
 
 
+@pytest.mark.parametrize("head, channels, largest", [(b"P6", 3, 65535), (b"P5", 1, 65535), (b"P6", 3, 1023)])
+def test_16_bit_ppm(tmp_path, caplog, head, channels, largest):
+    samples = np.minimum(deep(channels), largest)
+    (tmp_path / "a.ppm").write_bytes(head + b" 14 10 %d\n" % largest + samples.astype(">u2").tobytes())
+    picture = read_picture(tmp_path / "a.ppm")
+    assert np.abs(samples_of(picture) / 65535 - samples / largest).max() <= 0.51 / 65535
+    assert picture.conventions.bits == 16 and not caplog.records
+
+
+def test_ppm_of_16_bits_as_text_is_reduced_with_a_warning(tmp_path, caplog):
+    (tmp_path / "a.ppm").write_text("P3 14 10 65535 " + " ".join(map(str, deep(3).ravel())))
+    assert read_picture(tmp_path / "a.ppm").conventions.bits == 8
+    assert "a.ppm: 16 bits per channel reduced to 8" in caplog.text
+
+
 @pytest.mark.parametrize("layout", [{"extrasamples": ["assocalpha"]},
                                     {"compression": "zlib", "planarconfig": "separate"}], ids=str)
 def test_rare_16_bit_tiffs_are_reduced_with_a_warning(tmp_path, caplog, layout):

@@ -3,6 +3,7 @@ import pytest
 import torch
 from skimage.data import shepp_logan_phantom
 
+from dip_lab.build import build_problem, load_images
 from dip_lab.compose import compose
 from dip_lab.instantiate import instantiate
 
@@ -71,6 +72,25 @@ def test_other_files_are_refused(content, message, tmp_path):
     with pytest.raises(ValueError, match=message) as caught:
         load("data=array", f"data.path={path}")
     assert str(caught.value).startswith("data.path=") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape, task, remedy", [
+    ((16, 12, 2), ["task=mri", "task.given=true"], r"moveaxis\(array, -1, 0\)"),
+    ((16, 12, 1), ["task=mri", "task/sampling=observed", "task.given=true"], r"moveaxis\(array, -1, 0\)"),
+    ((16, 12, 3), [], r"16 channels of 3 x 12 px.*moveaxis\(array, -1, 0\)"),
+    ((16, 12, 3), ["task=inpaint"], r"moveaxis\(array, -1, 0\)"),
+    ((16, 3, 12), ["task.given=true"], r"moveaxis\(array, 1, 0\)"),
+    ((16, 12, 3), ["task=ct", "task.given=true"], r"moveaxis\(array, -1, 0\)"),
+    ((3, 5), [], "give a larger one"),
+    ((5, 16, 16), ["task=jpeg"], "has 5 channels, but a JPEG is grey or RGB"),
+    ((2, 16, 16), ["task=demosaic"], "has 2 channels: give a colour picture"),
+    ((4, 16, 16), ["task=colorize"], "has 4 channels: give the colour picture"),
+])
+def test_shapes_that_a_task_cannot_take_are_refused(shape, task, remedy, tmp_path):
+    np.save(tmp_path / "scan.npy", np.random.default_rng(0).normal(size=shape))
+    cfg = compose(["data=array", f"data.path={tmp_path / 'scan.npy'}", *task])
+    with pytest.raises(ValueError, match=rf"scan.*{remedy}"):
+        build_problem(cfg.task, load_images(cfg.data), 0)
 
 
 def test_too_large_is_refused_before_it_is_read(tmp_path):

@@ -41,11 +41,36 @@ def test_listing_needs_no_torch():
 def test_listing_refuses_a_missing_folder_a_file_and_an_empty_folder(tmp_path):
     with pytest.raises(ValueError, match="data.path: .*nowhere is not a folder"):
         listing.pictures_in(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="no picture in .*looked for .bmp .gif"):
+    with pytest.raises(ValueError, match="no picture in .*looked for .*.jfif"):
         listing.pictures_in(tmp_path)
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(ValueError, match="a.png is a file, not a folder: use data=file"):
         listing.pictures_in(tmp_path / "a.png")
+
+
+def test_the_extensions_are_pillow_s_own():
+    known = Image.registered_extensions()
+    of_reader = {"JPEG": {"JPEG", "MPO"}}  # its reader opens both
+    assert set(listing.FORMATS) <= set(Image.OPEN)
+    for kind, extensions in listing.FORMATS.items():
+        assert set(extensions) == {end for end, name in known.items() if name in of_reader.get(kind, {kind})}
+
+
+@pytest.mark.parametrize("end, kind", [(".jfif", "JPEG"), (".JPE", "JPEG"), (".ppm", "PPM"), (".avif", "AVIF"),
+                                       (".apng", "PNG"), (".dib", "DIB")])
+def test_every_kind_of_a_folder_is_listed_and_read(tmp_path, end, kind):
+    Image.new("RGB", (24, 16), (200, 100, 50)).save(tmp_path / f"a{end}", kind)
+    picture = Folder(str(tmp_path)).load()
+    assert picture.name == "a" and torch.allclose(picture.pixels.mean((0, 2, 3)) * 255, torch.tensor([200., 100, 50]),
+                                                  atol=3)
+
+
+def test_one_line_says_which_files_of_a_folder_are_left_out(photos, caplog):
+    (photos / "raw.cr2").write_bytes(b"")
+    for _ in range(2):
+        assert Folder(str(photos), "a").load().name == "a"
+    assert caplog.messages == [f"{photos}: 2 files are no pictures that can be read, and left out: notes.txt, raw.cr2"]
+    assert listing.pictures_in(photos / "x.png") == ["inside.png"] and len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("name, level", [("a", 10), ("a.JPG", 10), ("b.png", 20), (101085, 30)])

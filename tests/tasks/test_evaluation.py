@@ -54,12 +54,6 @@ def test_psnr_of_the_hole_alone(per_channel, picture):
     assert HoleFrame().scores(operator(image), operator(image), operator)["psnr_hole"] == float("inf")
 
 
-def test_no_hole_no_score_of_it(picture):
-    sample = picture(16, 16)
-    assert HoleFrame().scores(sample.pixels, sample.pixels, masking(sample, 0)).keys() == {
-        "psnr", "ssim", "psnr_8bit"}
-
-
 @pytest.mark.parametrize("border", [-1, 1.5, "four", None])
 def test_other_borders_are_refused(border):
     with pytest.raises(ValueError, match=rf"task\.evaluation\.border={border}: give a whole number"):

@@ -6,9 +6,11 @@ import torch
 from PIL import Image
 from shared import DATA, shared
 
-from dip_lab.data.images import read_picture
+from dip_lab.data.images import Images, read_picture
+from dip_lab.data.sizes import centre_crop, crop_to_multiple, resize_to
 from dip_lab.tasks.inpaint import Masking
-from dip_lab.tasks.masks import Alpha, Bernoulli, Blobs, Box, File, Text
+from dip_lab.tasks.masks import Alpha, Bernoulli, Blobs, Box, Color, File, Text
+from dip_lab.tasks.mri import File as Pattern
 
 BOTH = {"path": None, "polarity": "white"}
 LAWS = {
@@ -107,10 +109,100 @@ def test_files_of_other_kinds(save, picture, caplog):
     for number, pixels in enumerate([bits, bits * 255, bits > 0, np.stack([bits * 255] * 3, -1)]):
         assert torch.equal(from_file(save(pixels, f"{number}.png"))(sample, 0), expected)
     assert not caplog.records
+    levels = np.where(bits, 250, 3).astype(np.uint8)
+    levels[0, :4] = np.where(bits[0, :4], 140, 100)  # the edge of a soft brush
     with caplog.at_level(logging.INFO):
-        soft = from_file(save(np.where(bits, 140, 100).astype(np.uint8)))(sample, 0)
-    assert torch.equal(soft, expected) and "100.0 % of the pixels are grey" in caplog.text
+        soft = from_file(save(levels))(sample, 0)
+    assert torch.equal(soft, expected) and "1.0 % of the pixels are grey" in caplog.text
 
+
+@pytest.mark.parametrize("low, high", [(0, 1), (0, 2), (1, 2), (100, 140), (0, 255), (254, 255)])
+def test_two_levels_are_told_apart_whatever_they_are(low, high, save, picture, caplog):
+    bits = np.random.default_rng(0).integers(0, 2, (16, 24))
+    path, expected = save(np.where(bits, high, low).astype(np.uint8)), torch.from_numpy(bits > 0)[None, None]
+    with caplog.at_level(logging.INFO):
+        for polarity in ("white", "black"):
+            operator = Masking(from_file(path, polarity))
+            operator.prepare(picture(16, 24), seed=0, given=True)
+            assert torch.equal(operator.known.bool(), expected == (polarity == "white"))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 255])
+@pytest.mark.parametrize("polarity", ["white", "black"])
+def test_a_mask_of_one_level_is_refused_without_advice_that_leads_nowhere(level, polarity, save, picture):
+    mask = from_file(save(np.full((16, 24), level, np.uint8)), polarity)
+    with pytest.raises(ValueError, match="it is of one colour") as refused:
+        Masking(mask).prepare(picture(16, 24), seed=0, given=True)
+    assert "polarity" not in str(refused.value)
+
+
+def test_a_photo_is_no_mask(save, picture):
+    photo = (picture(16, 24).pixels[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    with pytest.raises(ValueError, match=r"mask\.png is no mask: \d+ % of its pixels.*task/mask=color"):
+        from_file(save(photo))(picture(16, 24), 0)
+    with pytest.raises(ValueError, match=r"task\.sampling\.path=.*is no mask: .*white = sampled"):
+        Pattern(path=save(photo))(picture(16, 24), 0)
+
+
+def test_a_mask_of_the_file_s_size_goes_the_picture_s_way(save, picture):
+    bits = np.zeros((32, 48), np.uint8)
+    bits[2:9, 4:21] = 2
+    whole = Images("whole", torch.rand(1, 3, 32, 48))
+    mask = from_file(save(bits), "black")
+    assert torch.equal(mask(whole, 0)[0, 0], torch.from_numpy(bits == 0))
+    small = mask(resize_to(whole, 24), 0)[0, 0]
+    expected = torch.ones(16, 24, dtype=torch.bool)
+    expected[1:5, 2:11] = False  # what is partly a hole is a hole
+    assert torch.equal(small, expected)
+    assert torch.equal(mask(centre_crop(whole, 20, (0.2, 0.1)), 0)[0, 0], torch.from_numpy(bits == 0)[:20, :20])
+    assert torch.equal(mask(resize_to(crop_to_multiple(whole, 32), 16), 0)[0, 0],
+                       torch.from_numpy(bits == 0)[:, 8:40].unfold(0, 2, 2).unfold(1, 2, 2).all(-1).all(-1))
+    with pytest.raises(ValueError, match=r"mask\.png is 48 x 32 px.*picture is 16 x 16"):
+        mask(picture(16, 16), 0)
+
+
+def painted(picture, color=(255, 0, 0)):
+    pixels = (picture.pixels[0].permute(1, 2, 0).numpy() * 120).astype(np.uint8)
+    pixels[4:10, 5:15] = color
+    return pixels
+
+
+def test_a_painted_colour_is_the_hole(save, picture, caplog):
+    sample, hole = picture(16, 24), torch.zeros(1, 1, 16, 24, dtype=torch.bool)
+    hole[..., 4:10, 5:15] = True
+    for path, photo in ((save(painted(sample)), sample), (None, read_picture(save(painted(sample), "photo.png")))):
+        for color in ("red", "#ff0000", "#f00f0f"):
+            law = Color(path=path, polarity="white", color=color, tolerance=24)
+            assert torch.equal(law(photo, 0), ~hole)
+        assert torch.equal(Color(path=path, polarity="black", color="red", tolerance=0)(photo, 0), hole)
+    Masking(law).prepare(photo, seed=0, given=True)
+    assert not caplog.records
+    Masking(law).prepare(photo, seed=0, given=False)
+    assert "add task.given=true" in caplog.text
+    grey = Images("grey", torch.where(hole, 1.0, 0.3))
+    assert torch.equal(Color(path=None, polarity="white", color="white", tolerance=9)(grey, 0), ~hole)
+
+
+def test_paint_that_jpeg_or_data_size_has_mixed_with_its_surroundings(tmp_path, picture):
+    pixels = painted(picture(64, 64))
+    pixels[20:52, 12:40] = 255, 0, 0
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=85)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    paint = torch.from_numpy((pixels == [255, 0, 0]).all(-1))
+    law = Color(path=None, polarity="white", color="red", tolerance=24)
+    holes = ~law(read_picture(tmp_path / "a.jpg"), 0)[0, 0]
+    assert holes[paint].all() and holes.sum() < 2 * paint.sum()
+    holes = ~law(resize_to(read_picture(tmp_path / "a.png"), 32), 0)[0, 0]
+    assert holes[paint.unfold(0, 2, 2).unfold(1, 2, 2).any(-1).any(-1)].all()
+
+
+def test_colours_that_are_refused(picture):
+    law = Color(path=None, polarity="white", color="lime", tolerance=9)
+    with pytest.raises(ValueError, match=r"task\.mask\.color=lime: nothing in sample is painted.*mask\.tolerance=\d+"):
+        law(Images("sample", picture(16, 24).pixels * 0.5), 0)
+    with pytest.raises(ValueError, match=r"task/mask=color: sample has 5 channels.*task/mask=file"):
+        law(picture(16, 24, 5), 0)
 
 def test_files_that_are_refused(save, picture):
     with pytest.raises(ValueError, match=r"mask\.png is 24 x 16 px.*picture is 31 x 17 px.*data\.size"):
@@ -121,8 +213,6 @@ def test_files_that_are_refused(save, picture):
         from_file(save(hidden))(picture(16, 24), 0)
     with pytest.raises(ValueError, match=r"task\.mask\.path is empty.*task/mask=blobs"):
         from_file(None)(picture(16, 24), 0)
-    with pytest.raises(ValueError, match=r"task\.mask\.path=.*nothing is known.*polarity=black"):
-        Masking(from_file(save(np.zeros((16, 24), np.uint8)))).prepare(picture(16, 24), seed=0, given=False)
     with pytest.raises(ValueError, match="no such file"):
         from_file("absent.png")(picture(16, 24), 0)
 
@@ -137,6 +227,8 @@ def test_files_that_are_refused(save, picture):
         (Blobs, {"missing": 0.1, "scale": 0}, r"task\.mask\.scale=0: .* above 0"),
         (Box, {"fraction": 0}, r"task\.mask\.fraction=0"),
         (Box, {"fraction": "half"}, r"task\.mask\.fraction=half"),
+        (Color, {"color": "redd", "tolerance": 9}, r"task\.mask\.color=redd: there is no such colour"),
+        (Color, {"color": "red", "tolerance": 256}, r"task\.mask\.tolerance=256: .* at most 255"),
         (Text, {"text": " ", "lines": 3, "size": 0.1}, r"task\.mask\.text is empty"),
         (
             Text,
@@ -162,7 +254,6 @@ def test_values_that_are_refused(law, values, message):
         ("mask_rgb", 0.3, 0.99),
         ("mask_inverted", 0.01, 0.7),
         ("mask_0.1_percent", 0.0005, 0.002),
-        ("mask_all_one", 1, 1),
     ],
 )
 def test_shared_masks(name, low, high):
@@ -170,13 +261,13 @@ def test_shared_masks(name, low, high):
     operator = Masking(from_file(str(DATA / "bad" / f"{name}.png")))
     operator.prepare(house, seed=0, given=False)
     assert low <= operator.known.mean() <= high
-    assert operator.has_hole == (name != "mask_all_one")
 
 
 @shared("denoise9", "bad")
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("wrong_size", "180 x 200.*256 x 256"), ("all_zero", "nothing is known"), ("in_alpha", "alpha channel")],
+    [("wrong_size", "180 x 200.*256 x 256"), ("all_zero", "nothing is known"), ("all_one", "nothing to fill"),
+     ("in_alpha", "alpha channel")],
 )
 def test_shared_masks_that_are_refused(name, message):
     house = read_picture(DATA / "denoise9" / "House.png")

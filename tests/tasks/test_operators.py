@@ -180,7 +180,7 @@ def test_masking_keeps_what_is_known(picture):
     operator.prepare(sample, seed=1, given=False)
     y = operator(sample.pixels)
     known = operator.known.bool().expand_as(y)
-    assert operator.has_hole and operator.known.dtype == torch.float32
+    assert operator.known.dtype == torch.float32
     assert torch.equal(y[known], sample.pixels[known]) and not y[~known].any()
     assert torch.equal(operator.given(sample.pixels), y) and torch.equal(View().observed(y, operator), y)
     assert torch.equal(operator.hole + operator.known, torch.ones(1, 1, 16, 16))
@@ -191,3 +191,10 @@ def test_masking_without_anything_known(picture):
     operator = Masking(Bernoulli(path=None, polarity="white", missing=1, per_channel=False))
     with pytest.raises(ValueError, match="nothing is known.*leave some pixels known"):
         operator.prepare(picture(16, 16), seed=1, given=False)
+
+
+@pytest.mark.parametrize("law", [Bernoulli(path=None, polarity="white", missing=0, per_channel=False),
+                                 lambda picture, seed: torch.ones(1, 1, 16, 16, dtype=torch.bool)])
+def test_masking_without_a_hole(law, picture):
+    with pytest.raises(ValueError, match="nothing to fill in, no pixel of sample is a hole"):
+        Masking(law).prepare(picture(16, 16), seed=1, given=False)
