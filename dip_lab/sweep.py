@@ -13,7 +13,7 @@ from omegaconf import DictConfig, read_write
 
 from dip_lab.checks import one_line
 from dip_lab.runs.claims import is_claimed
-from dip_lab.runs.files import write_atomic
+from dip_lab.runs.files import write_atomic, write_text
 from dip_lab.runs.folder import RESULT, read_result, record_failure, settled
 from dip_lab.tables.cells import read_cells
 from dip_lab.tables.compare import as_csv, as_markdown, print_table
@@ -22,6 +22,7 @@ from dip_lab.tables.stopping_table import cases_of, rules_table
 log = logging.getLogger(__name__)
 POLL = 1.0  # seconds between two looks at the cells that another process computes
 ended: list[tuple[str, Path]] = []  # of this process's sweep: (done, skipped or failed; the cell's folder)
+failures: list[Exception] = []  # of the end of that sweep: what could not be written
 
 
 def compute(cells: Mapping[Path, Sequence[str]], launch: Callable[..., Any], rerun: bool, retry_failed: bool,
@@ -114,14 +115,19 @@ class SweepSummary(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         ended.clear()
+        failures.clear()
         # Hydra does this only for each job, but `hydra.sweep.dir` names the group, and that name needs the task.
         HydraConfig.instance().set_config(config)
         if "study_name" in config.hydra.sweeper:
             from dip_lab.search import prepare
 
             folder, overrides = Path(config.hydra.sweep.dir), list(config.hydra.overrides.task)
-            with read_write(config.hydra):
-                self.lock = prepare(config.hydra.sweeper, folder, overrides, config.name)
+            try:
+                with read_write(config.hydra):
+                    self.lock = prepare(config.hydra.sweeper, folder, overrides, config.name)
+            except Exception as error:  # Hydra would only warn, and search for the lowest score
+                log.error("%s", one_line(error))
+                raise SystemExit(2) from error
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         job_return.cfg = job_return.hydra_cfg = None  # otherwise the launcher keeps those of all cells to the end
@@ -130,9 +136,21 @@ class SweepSummary(Callback):
         if self.lock:
             self.lock.close()
         if not ended:  # a search has another sweeper
-            cells = read_cells(Path(config.hydra.sweep.dir).absolute())
-            ended.extend((cell.status, cell.folder) for cell in cells)
+            attempt(list_cells, Path(config.hydra.sweep.dir).absolute())
         conclude()
+
+
+def attempt(write: Callable[[Path], Any], group: Path) -> None:
+    """What fails at the end of a sweep keeps nothing else from being written; Hydra would only warn."""
+    try:
+        write(group)
+    except Exception as error:
+        failures.append(error)
+
+
+def list_cells(group: Path) -> None:
+    """Note in `ended` what a group's folder holds."""
+    ended.extend((cell.status, cell.folder) for cell in read_cells(group))
 
 
 def conclude() -> None:
@@ -141,10 +159,8 @@ def conclude() -> None:
 
     groups = dict.fromkeys(folder.parent for _, folder in ended)  # -m task=denoise,inpaint fills two
     for group in groups:
-        summarise(group)
-        draw_curves(group)
-        compare_rules(group)
-        write_report(group)
+        for write in (summarise, draw_curves, compare_rules, write_report):
+            attempt(write, group)
     counts = {word: sum(status == word for status, _ in ended) for word in ("done", "skipped", "failed")}
     print(", ".join(f"{number} {word}" for word, number in counts.items()), "->",
           ", ".join(str(group / PAGE) for group in groups))
@@ -153,8 +169,8 @@ def conclude() -> None:
 def summarise(group: Path) -> None:
     """summary.csv and summary.md of a group's folder, and the same on the terminal."""
     cells = read_cells(group)
-    write_atomic(group / "summary.csv", as_csv(cells).encode())
-    write_atomic(group / "summary.md", as_markdown(cells).encode())
+    write_text(group / "summary.csv", as_csv(cells))
+    write_text(group / "summary.md", as_markdown(cells))
     print_table(cells)
 
 
@@ -172,5 +188,5 @@ def compare_rules(group: Path) -> None:
     cases = cases_of(group)
     if len({rule for case in cases for rule in case.choices}) > 1:
         text = rules_table(cases)
-        write_atomic(group / "stopping.md", text.encode())
+        write_text(group / "stopping.md", text)
         print(text)

@@ -16,6 +16,7 @@ from dip_lab.mistakes import MISTAKES  # noqa: E402
 from dip_lab.sweep import summarise  # noqa: E402
 from dip_lab.tables import compare, grid  # noqa: E402
 from dip_lab.tables.cells import read_cells  # noqa: E402
+from dip_lab.utf8 import use_utf8  # noqa: E402
 
 
 def main(arguments: list[str]) -> None:
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    use_utf8()
     try:
         main(sys.argv[1:])
     except MISTAKES as error:

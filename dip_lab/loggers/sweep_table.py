@@ -39,7 +39,7 @@ def show_table(project: str, mode: str, group: Path) -> None:
 
 def read_table(path: Path) -> tuple[list[str], list[list[Any]]]:
     """(columns, rows) of a CSV file; columns that hold only numbers become numbers, and empty fields None."""
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     columns = [_typed([row[i] for row in rows]) for i in range(len(header))]
     return header, [list(row) for row in zip(*columns, strict=True)]

@@ -25,7 +25,7 @@ def claim(folder: Path) -> Iterator[None]:
     Raises:
         Claimed: another process holds it.
     """
-    with open(folder / LOCK, "a+") as lock:
+    with open(folder / LOCK, "a+", encoding="utf-8") as lock:
         if not (_lock(lock, fcntl.LOCK_EX) or time.sleep(LOOK) or _lock(lock, fcntl.LOCK_EX)):
             lock.seek(0)
             owner = lock.read().strip() or "?"
@@ -40,7 +40,7 @@ def claim(folder: Path) -> Iterator[None]:
 def is_claimed(folder: Path) -> bool:
     """Whether a living process is computing a cell."""
     try:
-        with open(folder / LOCK) as lock:
+        with open(folder / LOCK, encoding="utf-8") as lock:
             return not _lock(lock, fcntl.LOCK_SH)  # released at once
     except FileNotFoundError:
         return False

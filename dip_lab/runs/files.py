@@ -42,6 +42,11 @@ def _write_atomic(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as UTF-8; a byte of a file's name that is not UTF-8 becomes `?`."""
+    write_atomic(path, text.encode(errors="replace"))
+
+
 def from_here(path: Path) -> Path:
     """The path as a person in the current folder would type it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
@@ -49,7 +54,7 @@ def from_here(path: Path) -> Path:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file; numbers that JSON does not know (NaN, infinity) become null."""
-    write_atomic(path, (json.dumps(_finite(content), indent=2, allow_nan=False) + "\n").encode())
+    write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
 
 
 def _finite(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dip_lab.checks import one_line
 from dip_lab.runs.claims import LOCK
-from dip_lab.runs.files import write_atomic, write_json
+from dip_lab.runs.files import write_json, write_text
 
 log = logging.getLogger(__name__)
 RESULT = "result.json"
@@ -22,7 +22,7 @@ WEIGHTS = Path("checkpoints", "weights.pt")  # the network as its last iteration
 def read_result(folder: Path) -> dict[str, Any] | None:
     """The summary of a run, or None while there is none."""
     try:
-        return json.loads((folder / RESULT).read_text())
+        return json.loads((folder / RESULT).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
 
@@ -44,7 +44,7 @@ def begin(folder: Path, known: dict[str, Any]) -> None:
 def record_failure(folder: Path, known: dict[str, Any], error: Exception) -> None:
     """Say in result.json that a cell failed, and in error.txt where; unless there is no room even for that."""
     try:
-        write_atomic(folder / ERROR, "".join(traceback.format_exception(error)).encode())
+        write_text(folder / ERROR, "".join(traceback.format_exception(error)))
         write_json(folder / RESULT, {**known, "status": "failed", "error": one_line(error)})
     except OSError as failure:
         if not isinstance(error, OSError):  # otherwise the disk is full, and the error itself says so

@@ -22,7 +22,7 @@ def announce() -> None:
     if _own is None:
         with contextlib.suppress(OSError):  # a machine whose temporary folder cannot be written shares nothing
             FOLDER.mkdir(mode=0o700, exist_ok=True)
-            own = open(FOLDER / str(os.getpid()), "w")
+            own = open(FOLDER / str(os.getpid()), "w", encoding="utf-8")
             fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
             json.dump(_cores(), own)
             own.flush()
@@ -36,7 +36,7 @@ def fits_at_once() -> int:
         for path in FOLDER.iterdir():
             if path.name == str(os.getpid()):
                 continue
-            with contextlib.suppress(OSError, ValueError), open(path) as other:
+            with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as other:
                 if _is_locked(other):
                     count += bool(mine & set(json.load(other)))
                 else:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from dip_lab import sweep
 from dip_lab.compose import Params, combinations
 from dip_lab.instantiate import instantiate
-from dip_lab.runs.files import write_atomic
+from dip_lab.runs.files import write_text
 
 
 class CellSweeper(Sweeper):
@@ -49,7 +49,7 @@ class CellSweeper(Sweeper):
                 raise ValueError("answer=...: a sweep writes one format; give its command once for each (what is done "
                                  "is not fitted again from the start)")
         hydra_config.set_config(self.config)
-        write_atomic(Path(self.config.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(self.config).encode())
+        write_text(Path(self.config.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(self.config))
         formats = {folder: instantiate(answer) for folder, answer in answers.items()}
         sweep.compute(cells, self.launcher.launch, self.config.rerun, self.config.retry_failed, self.max_batch_size,
                       lambda stem: formats[stem.parent].is_written(stem))
