@@ -23,6 +23,7 @@ RENAMED = {
     "coarse_to_fine": "generator.coarse_to_fine", "optimizer.clip": "descent.clip",
     "optimizer.weight_noise": "descent.weight_noise", "optimizer/schedule": "descent/schedule",
     "optimizer.schedule": "descent.schedule",
+    "logger.mode": "logger.wandb.mode", "logger.project": "logger.wandb.project",
 }
 
 

@@ -252,7 +252,7 @@ def run_dip_lab(gate: Gate, size: int, contender: Contender, processes: int) -> 
             trainer.should_stop = not gate.passed()
 
     with tempfile.TemporaryDirectory() as folder:
-        cfg, cell = composed(gate.device, contender, f"logger.save_dir={folder}", folder=Path(folder))
+        cfg, cell = composed(gate.device, contender, f"logger.csv.save_dir={folder}", folder=Path(folder))
         # The checkpoint's clock also runs while the other processes work.
         cfg.callbacks.checkpoint.seconds *= processes
         with contextlib.redirect_stderr(io.StringIO()):  # no terminal, so no progress bar in the report

@@ -22,7 +22,7 @@ class SweepTable(sweep.SweepSummary):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         super().on_multirun_end(config, **kwargs)
         for group in dict.fromkeys(folder.parent for _, folder in sweep.ended):
-            show_table(config.logger.project, config.logger.mode, group)
+            show_table(config.logger.wandb.project, config.logger.wandb.mode, group)
 
 
 def show_table(project: str, mode: str, group: Path) -> None:

@@ -14,6 +14,7 @@ from dip_lab.checks import one_line, one_of
 
 log = logging.getLogger(__name__)
 PATIENCE = 5  # seconds that an online run waits for its server: at its start, for a table, at its end
+OLD_MODES = {"dryrun": "offline", "run": "online"}  # W&B's own old names, which a shell profile may still have
 ON_DISK = 60  # seconds that an offline run may take for the same on a busy machine
 # A run holds only what is logged to it: nothing of the program, its packages, output and repository, or the machine.
 ONLY_WHAT_IS_LOGGED = {
@@ -49,7 +50,10 @@ def open_run(project: str, mode: str, save_dir: str, group: str, name: str, id: 
     Raises:
         ValueError: `mode` is unknown.
     """
-    mode = one_of("logger.mode", os.environ.get("WANDB_MODE") or mode, ("offline", "online", "disabled"))
+    variable = os.environ.get("WANDB_MODE")
+    asked = variable or mode
+    mode = one_of("WANDB_MODE" if variable else "logger.wandb.mode", OLD_MODES.get(str(asked), asked),
+                  ("offline", "online", "disabled"))
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     labels |= {"project": project, "id": re.sub(r"[^\w-]+", "-", id), "dir": save_dir, "group": group, "name": name,
                "resume": "allow", "reinit": "create_new"}
