@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,6 +129,23 @@ def test_the_old_names_of_the_modes(old, new, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", old)
     monkeypatch.setattr(wandb_run, "_init", lambda mode, labels: mode)
     assert wandb_run.open_run("p", "offline", "here", "group", "name", "id") == new
+
+
+@pytest.mark.parametrize("home", [None, "/proc"])
+def test_without_a_home_wandb_writes_elsewhere(home, monkeypatch):
+    monkeypatch.setenv("HOME", home) if home else monkeypatch.delenv("HOME")
+    for variable in ("WANDB_CACHE_DIR", "WANDB_DATA_DIR"):  # set first, so that both are forgotten after the test
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
+    monkeypatch.setattr(wandb_run, "_init", lambda mode, labels: os.environ["WANDB_CACHE_DIR"])
+    folder = wandb_run.open_run("p", "offline", "here", "group", "name", "id")
+    assert folder == os.environ["WANDB_DATA_DIR"] and folder.startswith(tempfile.gettempdir())
+
+
+def test_an_empty_wandb_mode_is_none(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "")
+    monkeypatch.setattr(wandb_run, "_init", lambda mode, labels: os.environ.get("WANDB_MODE", mode))
+    assert wandb_run.open_run("p", "offline", "here", "group", "name", "id") == "offline"
 
 
 def test_a_wandb_that_does_not_start_costs_nothing_and_says_so_once(command, monkeypatch):
