@@ -1,5 +1,6 @@
 """A sweep: which of its cells are left, and what is printed at the end. No torch."""
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,8 +13,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
 from dip_lab.checks import one_line
+from dip_lab.instantiate import instantiate
 from dip_lab.runs.claims import is_claimed
-from dip_lab.runs.files import write_atomic, write_text
+from dip_lab.runs.files import renew, write_text
 from dip_lab.runs.folder import RESULT, read_result, record_failure, settled
 from dip_lab.tables.cells import read_cells
 from dip_lab.tables.compare import as_csv, as_markdown, print_table
@@ -109,9 +111,21 @@ def _batches(folders: list[Path], size: int | None) -> Iterator[list[Path]]:
 
 
 class SweepSummary(Callback):
-    """Hydra's callback around a multirun."""
+    """Hydra's callback around a run and around a multirun."""
 
     lock: IO | None = None  # of a search
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Answer for a cell that is done before Hydra writes into its folder, which may be read-only."""
+        HydraConfig.instance().set_config(config)
+        try:
+            folder = Path(config.hydra.run.dir).absolute()
+            summary = None if config.rerun else settled(folder, True, instantiate(config.answer).is_written)
+        except Exception:  # the run, which comes next, says what is wrong
+            return
+        if summary:
+            log.info("done before: %s", folder)
+            raise SystemExit(0)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         ended.clear()
@@ -145,7 +159,11 @@ def attempt(write: Callable[[Path], Any], group: Path) -> None:
     try:
         write(group)
     except Exception as error:
-        failures.append(error)
+        nothing_new = all(status == "skipped" for status, _ in ended)
+        if nothing_new and getattr(error, "errno", None) in (errno.EROFS, errno.EACCES):
+            log.info("%s: not renewed", one_line(error))
+        else:
+            failures.append(error)
 
 
 def list_cells(group: Path) -> None:
@@ -159,19 +177,23 @@ def conclude() -> None:
 
     groups = dict.fromkeys(folder.parent for _, folder in ended)  # -m task=denoise,inpaint fills two
     for group in groups:
-        for write in (summarise, draw_curves, compare_rules, write_report):
+        for write in (print_summary, summarise, draw_curves, compare_rules, write_report):
             attempt(write, group)
     counts = {word: sum(status == word for status, _ in ended) for word in ("done", "skipped", "failed")}
     print(", ".join(f"{number} {word}" for word, number in counts.items()), "->",
           ", ".join(str(group / PAGE) for group in groups))
 
 
+def print_summary(group: Path) -> None:
+    """The table of a group on the terminal."""
+    print_table(read_cells(group))
+
+
 def summarise(group: Path) -> None:
-    """summary.csv and summary.md of a group's folder, and the same on the terminal."""
+    """summary.csv and summary.md of a group's folder."""
     cells = read_cells(group)
     write_text(group / "summary.csv", as_csv(cells))
     write_text(group / "summary.md", as_markdown(cells))
-    print_table(cells)
 
 
 def draw_curves(group: Path) -> None:
@@ -180,7 +202,7 @@ def draw_curves(group: Path) -> None:
 
     curves = curves_of(group)
     if curves:
-        write_atomic(group / "curves.png", comparison_png(curves))
+        renew(group / "curves.png", comparison_png(curves))
 
 
 def compare_rules(group: Path) -> None:

@@ -17,7 +17,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     try:
         _write_atomic(path, data)
     except OSError as error:
-        if error.filename is None:  # the errors of write and fsync do not name the file
+        # The errors of write and fsync do not name the file, and that of mkstemp names a temporary one.
+        if error.filename is None or Path(error.filename).name.startswith(f".{path.name}."):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
@@ -44,7 +45,13 @@ def _write_atomic(path: Path, data: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file as UTF-8; a byte of a file's name that is not UTF-8 becomes `?`."""
-    write_atomic(path, text.encode(errors="replace"))
+    renew(path, text.encode(errors="replace"))
+
+
+def renew(path: Path, data: bytes) -> None:
+    """Write a file unless it already holds just this: the folder may be read-only."""
+    if not path.is_file() or path.read_bytes() != data:
+        write_atomic(path, data)
 
 
 def from_here(path: Path) -> Path:
@@ -54,7 +61,7 @@ def from_here(path: Path) -> Path:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file; numbers that JSON does not know (NaN, infinity) become null."""
-    write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+    write_atomic(path, (json.dumps(_finite(content), indent=2, allow_nan=False) + "\n").encode())
 
 
 def _finite(value: Any) -> Any:

@@ -11,6 +11,7 @@ from dip_lab import sweep
 from dip_lab.compose import Params, combinations
 from dip_lab.instantiate import instantiate
 from dip_lab.runs.files import write_text
+from dip_lab.runs.folder import settled
 
 
 class CellSweeper(Sweeper):
@@ -49,7 +50,12 @@ class CellSweeper(Sweeper):
                 raise ValueError("answer=...: a sweep writes one format; give its command once for each (what is done "
                                  "is not fitted again from the start)")
         hydra_config.set_config(self.config)
-        write_text(Path(self.config.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(self.config))
         formats = {folder: instantiate(answer) for folder, answer in answers.items()}
-        sweep.compute(cells, self.launcher.launch, self.config.rerun, self.config.retry_failed, self.max_batch_size,
-                      lambda stem: formats[stem.parent].is_written(stem))
+
+        def is_written(stem: Path) -> bool:
+            return formats[stem.parent].is_written(stem)
+
+        rerun, retry_failed = self.config.rerun, self.config.retry_failed
+        if rerun or not all(settled(folder, retry_failed, is_written) for folder in cells):
+            write_text(Path(self.config.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(self.config))
+        sweep.compute(cells, self.launcher.launch, rerun, retry_failed, self.max_batch_size, is_written)
