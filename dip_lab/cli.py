@@ -34,6 +34,7 @@ from dip_lab.runs.files import from_here, write_text
 from dip_lab.runs.folder import ERROR, begin, is_done, record_failure, settled, start_over
 from dip_lab.runs.identity import Cell
 from dip_lab.runs.sharing import announce
+from dip_lab.runs.trajectory import go_on
 from dip_lab.scores import SCORES, known
 from dip_lab.spelling import expand_shadow, own_configs, quote_path, quoted
 from dip_lab.utf8 import use_utf8
@@ -94,6 +95,8 @@ def _fit(cfg: DictConfig, cell: Cell, asked: Format) -> Mapping[str, Any]:
     begun = cell.description | cell.provenance
     try:
         begin(folder, begun)
+        if not cfg.rerun:
+            go_on(cell)
         summary = _restore(cfg, cell)
     except Exception as error:
         if not done or HydraConfig.get().mode == RunMode.MULTIRUN:  # a sweep needs to know
