@@ -86,8 +86,8 @@ def build(cfg: DictConfig, cell: Cell, images: Images | None = None, callbacks: 
     over_frames = Frames() if mode.chunk == 1 else Chunks(mode.chunk, mode.overlap)
     splits = [over_frames, instantiate(cfg.splits.tiles), instantiate(cfg.splits.seeds)]
     baseline = instantiate(cfg.baseline) if cfg.baseline else None
-    logger = partial(instantiate, cfg.logger) if cfg.logger else None
-    tracker = Tracker(logger, partial(OmegaConf.to_container, cfg, resolve=True))
+    loggers = [partial(instantiate, node) for node in (cfg.logger or {}).values()]
+    tracker = Tracker(loggers, partial(OmegaConf.to_container, cfg, resolve=True))
     fit = partial(build_fit, cfg, callbacks=callbacks)
     answer = build_answer(cfg.answer, images, problem)
     return Plan(Piece(problem, cell, mode), splits, fit, baseline, tracker, mode.fps, answer)

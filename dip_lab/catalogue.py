@@ -67,7 +67,7 @@ def generators_table() -> str:
 def _comments(path: Path) -> list[str]:
     """The lines of the comment that a file opens with, but for Hydra's own `# @package`."""
     comments = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if not line.startswith("#"):
             break
         if not line.startswith("# @"):
@@ -77,8 +77,8 @@ def _comments(path: Path) -> list[str]:
 
 def _latent_of(net: str) -> str:
     """The option of configs/latent that a net's YAML chooses, or that of the optimiser it brings, or of run.yaml."""
-    text = (config_folder() / "net" / f"{net}.yaml").read_text()
+    text = (config_folder() / "net" / f"{net}.yaml").read_text(encoding="utf-8")
     for optimizer in re.findall(r"override /optimizer@_global_\.optimizer: (\w+)", text):
-        text += (config_folder() / "optimizer" / f"{optimizer}.yaml").read_text()
-    text += (config_folder() / "run.yaml").read_text()
+        text += (config_folder() / "optimizer" / f"{optimizer}.yaml").read_text(encoding="utf-8")
+    text += (config_folder() / "run.yaml").read_text(encoding="utf-8")
     return re.search(r"(?:override /latent@_global_\.|- )latent: (\w+)", text)[1]

@@ -1,5 +1,6 @@
 """The checks of values from YAML and the command line; each error is one line, `key=value: remedy`. No torch."""
 
+import os
 import sys
 from collections.abc import Collection
 from numbers import Integral, Real
@@ -10,6 +11,8 @@ LARGEST = sys.float_info.max
 
 def one_line(error: BaseException) -> str:
     """What a person needs to know of an error, on one line."""
+    if isinstance(error, FileExistsError) and os.path.islink(error.filename) and not os.path.exists(error.filename):
+        return f"{error.filename}: a link to {os.readlink(error.filename)}, which is not there"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'a file'}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__

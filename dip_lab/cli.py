@@ -30,13 +30,15 @@ from dip_lab.data.listing import some_of
 from dip_lab.instantiate import instantiate
 from dip_lab.mistakes import MISTAKES, explain
 from dip_lab.runs.claims import claim
-from dip_lab.runs.files import from_here, write_atomic
+from dip_lab.runs.files import from_here, write_text
 from dip_lab.runs.folder import ERROR, is_done, record_failure, settled
 from dip_lab.runs.identity import Cell
 from dip_lab.runs.ours import protect, refuse_another, start
 from dip_lab.runs.sharing import announce
+from dip_lab.runs.trajectory import go_on
 from dip_lab.scores import SCORES, known
 from dip_lab.spelling import expand_shadow, own_configs, quote_path, quoted
+from dip_lab.utf8 import use_utf8
 from hydra_plugins.dip_lab import local, sweeper
 
 log = logging.getLogger(__name__)
@@ -94,13 +96,15 @@ def _fit(cfg: DictConfig, cell: Cell, asked: Format) -> Mapping[str, Any]:
     protect(cell, cfg.rerun, here=Path(HydraConfig.get().runtime.cwd))
     try:
         start(cell, cfg.rerun)
+        if not cfg.rerun:
+            go_on(cell)
         summary = _restore(cfg, cell)
     except Exception as error:
         if not done or HydraConfig.get().mode == RunMode.MULTIRUN:  # a sweep needs to know
             record_failure(folder, cell.description | cell.provenance, error)
         raise
     if summary["status"] == "failed":
-        write_atomic(folder / ERROR, f"{summary['error']}\n".encode())
+        write_text(folder / ERROR, f"{summary['error']}\n")
     print(said(summary, asked.path(folder / summary["answer"])))
     if summary["status"] == "done" and not HydraConfig.get().overrides.task:
         print(NEXT)
@@ -198,7 +202,8 @@ def register_plugins() -> None:
 
 
 def main() -> int:
-    """Exit code: 0 done, 1 a cell of a sweep failed, 2 a mistake at the prompt, 128 + n ended by signal n."""
+    """Exit code: 0 done, 1 a cell or table of a sweep failed, 2 a mistake at the prompt, 128 + n ended by signal n."""
+    use_utf8()
     if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own reads every file of every group twice
         print(help_text())
         return 0
@@ -223,5 +228,13 @@ def main() -> int:
     except (SystemExit, KeyboardInterrupt) as ended:
         if sweep.ended:
             sweep.conclude()
+            _say_failures()
         raise ended if isinstance(ended, SystemExit) else SystemExit(130) from None
-    return int(any(status == "failed" for status, _ in sweep.ended))
+    _say_failures()
+    return int(bool(sweep.failures) or any(status == "failed" for status, _ in sweep.ended))
+
+
+def _say_failures() -> None:
+    """A line for each different thing that went wrong at the end of a sweep."""
+    for line, error in {one_line(error): error for error in sweep.failures}.items():
+        log.error("the end of the sweep failed: %s", line, exc_info=error if FULL_ERROR else None)

@@ -16,6 +16,7 @@ from dip_lab.callbacks.checkpoint import Checkpoint
 from dip_lab.callbacks.guard import Guard
 from dip_lab.callbacks.interrupt import Interrupt
 from dip_lab.callbacks.stopping import Stopping
+from dip_lab.checks import one_line
 from dip_lab.machine import peak_memory_mb
 from dip_lab.module import DeepImagePrior, Iterations
 from dip_lab.nets.weights import save_weights
@@ -26,6 +27,8 @@ from dip_lab.results.restoration import Restoration
 from dip_lab.results.summary import Summary
 from dip_lab.results.verdicts import verdicts
 from dip_lab.runs.identity import Cell
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -62,8 +65,11 @@ class Fit:
             with self.interrupt:
                 trainer.fit(self.module, Iterations(self.start + 1))
         folder, checkpoint = self.cell.folder, self.checkpoint
-        if folder and self.interrupt.signal and checkpoint.iteration and not self.guard.broken_at_end:
-            checkpoint.save(trainer, self.module)  # before the answer's weights, if it has its own, replace the fit's
+        if folder and checkpoint.iteration > self.start and not (self.guard.broken_at_end or self.guard.reason):
+            try:  # before the answer's weights, if it has its own, replace the fit's
+                checkpoint.save(trainer, self.module)
+            except OSError as error:  # the answer may still find room
+                log.warning("%s: it cannot be continued from here", one_line(error))
         restoration = conclude(self, trainer.strategy.root_device, self.interrupt.name)
         if folder:
             save_weights(self.module.generator.net, folder)

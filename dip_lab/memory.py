@@ -75,14 +75,14 @@ def bytes_free(device: torch.device) -> int | None:
 
 
 def _available(path: Path) -> int:
-    line = next(line for line in path.read_text().splitlines() if line.startswith("MemAvailable"))
+    line = next(line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("MemAvailable"))
     return 1024 * int(line.split()[1])
 
 
 def _of_container(folder: Path) -> int:
     """The limit less what is in use; the cache of files does not count, because it can be dropped."""
-    used = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-    return int((folder / "memory.max").read_text()) - int(used["anon"])
+    used = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="utf-8").splitlines())
+    return int((folder / "memory.max").read_text(encoding="utf-8")) - int(used["anon"])
 
 
 def _activations(generator: Generator, shape: tuple[int, ...], device_type: str) -> int:

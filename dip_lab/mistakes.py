@@ -23,11 +23,14 @@ RENAMED = {
     "coarse_to_fine": "generator.coarse_to_fine", "optimizer.clip": "descent.clip",
     "optimizer.weight_noise": "descent.weight_noise", "optimizer/schedule": "descent/schedule",
     "optimizer.schedule": "descent.schedule",
+    "logger.mode": "logger.wandb.mode", "logger.project": "logger.wandb.project",
 }
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> str:
     """One line for a mistake in the overrides, with the nearest key or option where there is one."""
+    if isinstance(error.__cause__, OSError) and "Unable to configure handler" in str(error):  # dip_lab.log
+        error = error.__cause__
     text = one_line(error)
     listed = re.search(r"Could not load '([\w/]+)/(\w+)'", text)  # one of a list, such as regularizer=[tv,egde]
     if listed and (known := list(options(listed[1]))):

@@ -44,7 +44,7 @@ def prepare(sweeper: DictConfig, folder: Path, overrides: Sequence[str], name: s
     sweeper.study_name = sweeper.study_name or f"{name}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
     study = optuna.create_study(study_name=sweeper.study_name, storage=sweeper.storage, load_if_exists=True,
                                 direction="maximize")
-    lock = open(folder / f".{sweeper.study_name}.lock", "w")
+    lock = open(folder / f".{sweeper.study_name}.lock", "w", encoding="utf-8")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         dead = [trial for trial in study.trials if trial.state == TrialState.RUNNING]

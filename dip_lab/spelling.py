@@ -4,17 +4,24 @@ import os
 import re
 from collections.abc import Sequence
 
+from dip_lab.catalogue import config_folder
+
 
 def expand_shadow(arguments: Sequence[str]) -> list[str]:
     """`shadow=[emv,oracle]` as Hydra spells it: each name is an option of stopping, put at its own key.
 
-    >>> expand_shadow(["seed=1", "shadow=[emv]"])
-    ['seed=1', '+stopping@shadow.emv=emv']
+    And `logger=null`, of every group that has an option `none`.
+
+    >>> expand_shadow(["seed=1", "shadow=[emv]", "logger=null", "tile=null"])
+    ['seed=1', '+stopping@shadow.emv=emv', 'logger=none', 'tile=null']
     """
     expanded = []
     for argument in arguments:
         names = re.fullmatch(r"shadow=\[([\w, ]*)\]", argument)
-        if names:
+        group, _, option = argument.partition("=")
+        if option == "null" and (config_folder() / group / "none.yaml").is_file():
+            expanded.append(f"{group}=none")
+        elif names:
             expanded += [f"+stopping@shadow.{name}={name}" for name in re.findall(r"\w+", names[1])]
         else:
             expanded.append(argument)

@@ -1,5 +1,6 @@
 """A sweep: which of its cells are left, and what is printed at the end. No torch."""
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,8 +13,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
 from dip_lab.checks import one_line
+from dip_lab.instantiate import instantiate
 from dip_lab.runs.claims import is_claimed
-from dip_lab.runs.files import write_atomic
+from dip_lab.runs.files import renew, write_text
 from dip_lab.runs.folder import RESULT, read_result, record_failure, settled
 from dip_lab.tables.cells import read_cells
 from dip_lab.tables.compare import as_csv, as_markdown, print_table
@@ -22,6 +24,7 @@ from dip_lab.tables.stopping_table import cases_of, rules_table
 log = logging.getLogger(__name__)
 POLL = 1.0  # seconds between two looks at the cells that another process computes
 ended: list[tuple[str, Path]] = []  # of this process's sweep: (done, skipped or failed; the cell's folder)
+failures: list[Exception] = []  # of the end of that sweep: what could not be written
 
 
 def compute(cells: Mapping[Path, Sequence[str]], launch: Callable[..., Any], rerun: bool, retry_failed: bool,
@@ -108,20 +111,37 @@ def _batches(folders: list[Path], size: int | None) -> Iterator[list[Path]]:
 
 
 class SweepSummary(Callback):
-    """Hydra's callback around a multirun."""
+    """Hydra's callback around a run and around a multirun."""
 
     lock: IO | None = None  # of a search
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Answer for a cell that is done before Hydra writes into its folder, which may be read-only."""
+        HydraConfig.instance().set_config(config)
+        try:
+            folder = Path(config.hydra.run.dir).absolute()
+            summary = None if config.rerun else settled(folder, True, instantiate(config.answer).is_written)
+        except Exception:  # the run, which comes next, says what is wrong
+            return
+        if summary:
+            log.info("done before: %s", folder)
+            raise SystemExit(0)
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         ended.clear()
+        failures.clear()
         # Hydra does this only for each job, but `hydra.sweep.dir` names the group, and that name needs the task.
         HydraConfig.instance().set_config(config)
         if "study_name" in config.hydra.sweeper:
             from dip_lab.search import prepare
 
             folder, overrides = Path(config.hydra.sweep.dir), list(config.hydra.overrides.task)
-            with read_write(config.hydra):
-                self.lock = prepare(config.hydra.sweeper, folder, overrides, config.name)
+            try:
+                with read_write(config.hydra):
+                    self.lock = prepare(config.hydra.sweeper, folder, overrides, config.name)
+            except Exception as error:  # Hydra would only warn, and search for the lowest score
+                log.error("%s", one_line(error))
+                raise SystemExit(2) from error
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         job_return.cfg = job_return.hydra_cfg = None  # otherwise the launcher keeps those of all cells to the end
@@ -130,9 +150,25 @@ class SweepSummary(Callback):
         if self.lock:
             self.lock.close()
         if not ended:  # a search has another sweeper
-            cells = read_cells(Path(config.hydra.sweep.dir).absolute())
-            ended.extend((cell.status, cell.folder) for cell in cells)
+            attempt(list_cells, Path(config.hydra.sweep.dir).absolute())
         conclude()
+
+
+def attempt(write: Callable[[Path], Any], group: Path) -> None:
+    """What fails at the end of a sweep keeps nothing else from being written; Hydra would only warn."""
+    try:
+        write(group)
+    except Exception as error:
+        nothing_new = all(status == "skipped" for status, _ in ended)
+        if nothing_new and getattr(error, "errno", None) in (errno.EROFS, errno.EACCES):
+            log.info("%s: not renewed", one_line(error))
+        else:
+            failures.append(error)
+
+
+def list_cells(group: Path) -> None:
+    """Note in `ended` what a group's folder holds."""
+    ended.extend((cell.status, cell.folder) for cell in read_cells(group))
 
 
 def conclude() -> None:
@@ -141,21 +177,23 @@ def conclude() -> None:
 
     groups = dict.fromkeys(folder.parent for _, folder in ended)  # -m task=denoise,inpaint fills two
     for group in groups:
-        summarise(group)
-        draw_curves(group)
-        compare_rules(group)
-        write_report(group)
+        for write in (print_summary, summarise, draw_curves, compare_rules, write_report):
+            attempt(write, group)
     counts = {word: sum(status == word for status, _ in ended) for word in ("done", "skipped", "failed")}
     print(", ".join(f"{number} {word}" for word, number in counts.items()), "->",
           ", ".join(str(group / PAGE) for group in groups))
 
 
+def print_summary(group: Path) -> None:
+    """The table of a group on the terminal."""
+    print_table(read_cells(group))
+
+
 def summarise(group: Path) -> None:
-    """summary.csv and summary.md of a group's folder, and the same on the terminal."""
+    """summary.csv and summary.md of a group's folder."""
     cells = read_cells(group)
-    write_atomic(group / "summary.csv", as_csv(cells).encode())
-    write_atomic(group / "summary.md", as_markdown(cells).encode())
-    print_table(cells)
+    write_text(group / "summary.csv", as_csv(cells))
+    write_text(group / "summary.md", as_markdown(cells))
 
 
 def draw_curves(group: Path) -> None:
@@ -164,7 +202,7 @@ def draw_curves(group: Path) -> None:
 
     curves = curves_of(group)
     if curves:
-        write_atomic(group / "curves.png", comparison_png(curves))
+        renew(group / "curves.png", comparison_png(curves))
 
 
 def compare_rules(group: Path) -> None:
@@ -172,5 +210,5 @@ def compare_rules(group: Path) -> None:
     cases = cases_of(group)
     if len({rule for case in cases for rule in case.choices}) > 1:
         text = rules_table(cases)
-        write_atomic(group / "stopping.md", text.encode())
+        write_text(group / "stopping.md", text)
         print(text)

@@ -45,6 +45,8 @@ import net_costs  # noqa: E402
 import quality  # noqa: E402
 from net_costs import bare_step, random_pixels  # noqa: E402
 
+from dip_lab.utf8 import use_utf8  # noqa: E402
+
 LOOPS = ("textbook", "dip_lab", "bare")
 PARAMETERS = 2_217_831
 LEAST_SIZE = 64  # five halvings must leave 2 px: batch-norm of a single pixel is undefined
@@ -250,7 +252,7 @@ def run_dip_lab(gate: Gate, size: int, contender: Contender, processes: int) -> 
             trainer.should_stop = not gate.passed()
 
     with tempfile.TemporaryDirectory() as folder:
-        cfg, cell = composed(gate.device, contender, f"logger.save_dir={folder}", folder=Path(folder))
+        cfg, cell = composed(gate.device, contender, f"logger.csv.save_dir={folder}", folder=Path(folder))
         # The checkpoint's clock also runs while the other processes work.
         cfg.callbacks.checkpoint.seconds *= processes
         with contextlib.redirect_stderr(io.StringIO()):  # no terminal, so no progress bar in the report
@@ -339,7 +341,7 @@ def header(about: dict[str, Any], arguments: argparse.Namespace) -> str:
 def processor() -> str:
     cpu = platform.processor() or platform.machine()
     with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return f"{cpu}, {os.cpu_count()} cores"
 
@@ -405,7 +407,7 @@ def step(arguments: argparse.Namespace) -> None:
         seconds = [[block[0] for block in blocks] for blocks in measured]
         rows += rows_of(size, contenders, arithmetics, seconds, [blocks[-1][1] for blocks in measured])
         if arguments.csv:  # after each size: a run that is cut short keeps what it measured
-            arguments.csv.write_text(as_csv(rows, machine))
+            arguments.csv.write_text(as_csv(rows, machine), encoding="utf-8")
     print(machine, end="\n\n" if arguments.markdown else "\n")
     if arguments.markdown:
         print(as_markdown(rows, arguments.device))
@@ -466,5 +468,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    use_utf8()
     chosen = parser().parse_args()
     chosen.run(chosen)

@@ -13,9 +13,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab
 
 from dip_lab.checks import one_line  # noqa: E402
 from dip_lab.mistakes import MISTAKES  # noqa: E402
-from dip_lab.sweep import summarise  # noqa: E402
+from dip_lab.sweep import print_summary, summarise  # noqa: E402
 from dip_lab.tables import compare, grid  # noqa: E402
 from dip_lab.tables.cells import read_cells  # noqa: E402
+from dip_lab.utf8 import use_utf8  # noqa: E402
 
 
 def main(arguments: list[str]) -> None:
@@ -29,6 +30,7 @@ def main(arguments: list[str]) -> None:
     args = parser.parse_args(arguments)
     cells = read_cells(args.group)
     if not (args.pivot or args.where or args.sort or args.latex):
+        print_summary(args.group)
         summarise(args.group)
         print("->", args.group / "summary.csv", args.group / "summary.md")
         return
@@ -43,6 +45,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    use_utf8()
     try:
         main(sys.argv[1:])
     except MISTAKES as error:

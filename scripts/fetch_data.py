@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab
 
 from dip_lab.checks import one_line  # noqa: E402
 from dip_lab.data.registry import cache_folder, local, located, registry  # noqa: E402
+from dip_lab.utf8 import use_utf8  # noqa: E402
 
 
 def folders() -> dict[str, list[str]]:
@@ -40,6 +41,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    use_utf8()
     try:
         main(sys.argv[1:])
     except ValueError as error:

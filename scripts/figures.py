@@ -23,6 +23,7 @@ from dip_lab.results.png import figure_png  # noqa: E402
 from dip_lab.runs.files import write_atomic  # noqa: E402
 from dip_lab.runs.folder import read_result  # noqa: E402
 from dip_lab.tables.comparison import labelled_cells  # noqa: E402
+from dip_lab.utf8 import use_utf8  # noqa: E402
 
 OBSERVATIONS = {"none": "image", "gaussian": "image + noise", "shuffled": "image, pixels shuffled", "uniform": "noise"}
 
@@ -110,7 +111,7 @@ def opened(path: Path) -> Image.Image:
 
 def history(folder: Path) -> list[dict[str, str]]:
     """The rows of a run's history.csv."""
-    with open(folder / "history.csv", newline="") as file:
+    with open(folder / "history.csv", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -133,6 +134,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    use_utf8()
     try:
         main(sys.argv[1:])
     except MISTAKES as error:

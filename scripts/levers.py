@@ -27,6 +27,7 @@ from dip_lab.results.png import figure_png  # noqa: E402
 from dip_lab.runs.files import write_atomic, write_json  # noqa: E402
 from dip_lab.runs.folder import read_result  # noqa: E402
 from dip_lab.tables.levers import frontier_figure, levers_table, setting_of, tries_of, versus_table  # noqa: E402
+from dip_lab.utf8 import use_utf8  # noqa: E402
 
 STEPS = "steps.json"
 ROUNDS, BLOCK, WARM_UP = 5, 4, 3
@@ -76,7 +77,7 @@ def main(arguments: list[str]) -> None:
                 found[world] = pool.apply(timed, (args.group, args.size))
         write_json(args.group / STEPS, found)
     path = args.group / STEPS
-    steps, tries = json.loads(path.read_text()) if path.exists() else {}, tries_of(args.group)
+    steps, tries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}, tries_of(args.group)
     tries = [each for each in tries if not args.problems or each.problem in args.problems]
     if args.reference:
         print(levers_table(tries, args.reference, steps))
@@ -92,6 +93,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    use_utf8()
     try:
         main(sys.argv[1:])
     except MISTAKES as error:

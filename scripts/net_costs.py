@@ -109,6 +109,6 @@ def run(arguments: argparse.Namespace, machine: str) -> None:
         print(f"{name}: {costs[-1].seconds:.3f} s", file=sys.stderr)
         costs.sort(key=lambda cost: cost.seconds)
         if arguments.csv:  # after each net: a run that is cut short keeps what it measured
-            arguments.csv.write_text(as_csv(costs, arguments.size, machine))
+            arguments.csv.write_text(as_csv(costs, arguments.size, machine), encoding="utf-8")
     print(f"{machine}; {arguments.size} x {arguments.size} px, precision {arguments.precision}, "
           f"median of {arguments.steps} steps\n\n{as_markdown(costs)}")

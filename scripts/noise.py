@@ -25,6 +25,7 @@ from dip_lab.data.sizes import resize_to  # noqa: E402
 from dip_lab.png import to_uint8  # noqa: E402
 from dip_lab.tasks.demosaic import Bayer, Demosaicked  # noqa: E402
 from dip_lab.tasks.noise_estimate import estimate_noise, neighbours  # noqa: E402
+from dip_lab.utf8 import use_utf8  # noqa: E402
 
 SIGMAS = (5, 15, 25, 50)
 
@@ -88,4 +89,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    use_utf8()
     main()

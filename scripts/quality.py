@@ -125,7 +125,7 @@ def run(arguments: argparse.Namespace, machine: str) -> None:
     table = as_markdown(header, lines)
     print(f"{machine}\n\n{table}")
     if arguments.out:
-        arguments.out.write_text(table)
+        arguments.out.write_text(table, encoding="utf-8")
 
 
 def lines_of(runs: Sequence[Run], psnr: float | None) -> list[list[str]]:

@@ -24,7 +24,8 @@ from dip_lab.instantiate import instantiate  # noqa: E402
 from dip_lab.mistakes import MISTAKES, explain  # noqa: E402
 from dip_lab.problem import Problem  # noqa: E402
 from dip_lab.results.verdicts import as_csv, verdicts  # noqa: E402
-from dip_lab.runs.files import write_atomic  # noqa: E402
+from dip_lab.runs.files import write_text  # noqa: E402
+from dip_lab.utf8 import use_utf8  # noqa: E402
 
 
 def frames_of(folder: Path) -> list[tuple[int, Path]]:
@@ -108,10 +109,11 @@ def main(arguments: list[str]) -> None:
         stop = f"stops at {row.stopped_iteration}" if row.stopped_iteration else "does not stop"
         print(f"{row.rule:<16} {row.chosen_iteration:>6}  {score}  {stop}")
     if args.csv:
-        write_atomic(args.csv, as_csv(rows).encode())
+        write_text(args.csv, as_csv(rows))
 
 
 if __name__ == "__main__":
+    use_utf8()
     torch.set_grad_enabled(False)
     try:
         main(sys.argv[1:])

@@ -17,6 +17,7 @@ from dip_lab.checks import one_line  # noqa: E402
 from dip_lab.mistakes import MISTAKES  # noqa: E402
 from dip_lab.tables.album import Album  # noqa: E402
 from dip_lab.tables.report import size_of, watch_report, write_report  # noqa: E402
+from dip_lab.utf8 import use_utf8  # noqa: E402
 
 EVERY = 5.0  # seconds
 
@@ -48,6 +49,7 @@ def seconds(said: str) -> float:
 
 
 if __name__ == "__main__":
+    use_utf8()
     try:
         main(sys.argv[1:])
     except MISTAKES as error:

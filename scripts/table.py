@@ -19,9 +19,10 @@ from omegaconf import DictConfig, OmegaConf  # noqa: E402
 from dip_lab.cli import expand_pictures  # noqa: E402
 from dip_lab.compose import cell_at, cells_of, resolved, without_hydra  # noqa: E402
 from dip_lab.mistakes import MISTAKES, explain  # noqa: E402
-from dip_lab.runs.files import write_atomic  # noqa: E402
+from dip_lab.runs.files import write_text  # noqa: E402
 from dip_lab.spelling import expand_shadow  # noqa: E402
 from dip_lab.tables.paper_table import Planned, as_csv, as_latex, as_markdown, entries, planned  # noqa: E402
+from dip_lab.utf8 import use_utf8  # noqa: E402
 
 MEASURED = 5  # iterations, after two to warm up
 
@@ -31,7 +32,7 @@ def write_table(cells: list[Planned]) -> None:
     listed = entries(cells)
     folder = cells[0].folder.parent
     for extension, form in (("md", as_markdown), ("csv", as_csv), ("tex", as_latex)):
-        write_atomic(folder / f"table.{extension}", form(listed).encode())
+        write_text(folder / f"table.{extension}", form(listed))
     print(as_markdown(listed))
     states = [cell.status for cell in cells]
     print(", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)), "->", folder / "table.md")
@@ -95,6 +96,7 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    use_utf8()
     try:
         main(sys.argv[1:])
     except MISTAKES as error:

@@ -94,6 +94,7 @@ def command(tmp_path, monkeypatch, capsys, one_thread):
     def run(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
         sweep.ended.clear()
+        sweep.failures.clear()
         GlobalHydra.instance().clear()
         HydraConfig.instance().cfg = None  # as in a fresh process
         try:

@@ -108,6 +108,40 @@ def test_outputs_that_is_a_file(command):
     assert Path("outputs").read_text() == "mine"
 
 
+def test_outputs_that_is_a_link_to_nothing(command, tmp_path):
+    Path("outputs").symlink_to(tmp_path / "gone")
+    for mode in ((), ("-m",)):
+        code, said = command(*mode, *TINY, "baseline=median")
+        assert code == 2 and said.strip() == f"outputs: a link to {tmp_path / 'gone'}, which is not there"
+
+
+def test_outputs_that_are_read_only(command, monkeypatch):
+    sweep = ("-m", *TINY, "baseline=median", "seed=0,1", "name=both")
+    assert command(*TINY, "baseline=median")[0] == 0 and command(*sweep)[0] == 0
+    opened, made = open, os.mkdir
+
+    def refuse(path):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    def open_to_read(file, mode="r", *arguments, **keywords):
+        return opened(file, mode, *arguments, **keywords) if "r" in mode else refuse(file)
+
+    monkeypatch.setattr("builtins.open", open_to_read)
+    monkeypatch.setattr("tempfile.mkstemp", lambda dir, prefix: refuse(Path(dir, f"{prefix}x1y2")))
+    monkeypatch.setattr(os, "mkdir", lambda path, mode: made(path, mode) if Path(path).exists() else refuse(path))
+    code, said = command(*TINY, "baseline=median")
+    assert code == 0 and said.startswith("done before: ")
+    for again in (sweep, [each.replace("0,1", "1") for each in sweep]):
+        code, said = command(*again)
+        assert code == 0 and "psnr" in said and " skipped, 0 failed" in said
+    for new, file in (("seed=7", "outputs/denoise/"), ("rerun=true", "dip_lab.log")):
+        code, said = command(*TINY, "baseline=median", new)
+        assert code == 2 and len(said.strip().splitlines()) == 1
+        assert file in said and said.strip().endswith(": Read-only file system")
+    code, said = command(*(each.replace("0,1", "6,7") for each in sweep))
+    assert code == 2 and said.strip() == "outputs/both/multirun.yaml: Read-only file system"
+
+
 def test_a_disk_that_fills_during_the_fit(command, monkeypatch):
     sync, calls = os.fsync, []
 

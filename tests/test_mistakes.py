@@ -17,6 +17,7 @@ from dip_lab.mistakes import RENAMED
     ("optimizer.clip=1", "optimizer.clip: is now descent.clip"),
     ("optimizer.weight_noise=0.1", "optimizer.weight_noise: is now descent.weight_noise"),
     ("optimizer.schedule.warmup=3", "optimizer.schedule.warmup: is now descent.schedule.warmup"),
+    ("logger.mode=online", "logger.mode: is now logger.wandb.mode"),
     ("optimizer/schedule=cosine", "optimizer/schedule: is now descent/schedule"),
 ])
 def test_an_old_spelling_is_answered_with_the_new_one(old, new, command):

@@ -62,3 +62,10 @@ def test_another_search_has_another_study(command):
     command(*SEARCH, "hydra.sweeper.n_trials=1")
     command(*SEARCH, "hydra.sweeper.n_trials=1", "seed=1")
     assert len(optuna.get_all_study_summaries(STORAGE)) == 2
+
+
+def test_a_search_that_cannot_be_prepared_does_not_begin(command):
+    Path("outputs").mkdir()
+    Path("outputs/search").touch()
+    code, said = command(*SEARCH)
+    assert code == 2 and said.strip().endswith("outputs/search: File exists") and "Callback" not in said

@@ -41,6 +41,20 @@ def last_line(said: str) -> str:
 # What fails
 
 
+def test_what_fails_at_the_end_of_a_sweep_shows_and_the_rest_is_written(command, monkeypatch):
+    def fails(group):
+        raise OSError(28, "No space left on device", str(group / "summary.csv"))
+
+    monkeypatch.setattr(sweep, "summarise", fails)
+    code, said = command("-m", "data.size=16", "baseline=median", "logger=none")
+    assert code == 1 and "Traceback" not in said
+    assert last_line(said).startswith("1 done, 0 skipped, 0 failed")
+    (line,) = [line for line in said.splitlines() if "the end of the sweep failed" in line]
+    assert line.endswith("outputs/denoise/summary.csv: No space left on device")
+    assert Path("outputs/denoise/report.html").exists()
+    assert command("data.size=16", "baseline=median", "logger=none")[0] == 0
+
+
 @pytest.mark.slow
 def test_a_failed_cell_is_tried_again_only_when_asked(command):
     arguments = ("-m", *TINY, "task=super_resolution", "task.factor=3,2")

@@ -50,7 +50,7 @@ def test_any_sampled_values_make_a_config(search):
         line = command_of(search, values)
         cfg = compose(line[3:])
         assert (cfg.optimizer.lr, cfg.latent.jitter) == (values["optimizer.lr"], values["latent.jitter"])
-        assert cfg.logger.mode == "online" and cfg.rerun
+        assert cfg.logger.wandb.mode == "online" and cfg.rerun
 
 
 @pytest.mark.slow

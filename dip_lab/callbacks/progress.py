@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import pytorch_lightning as pl
+from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from dip_lab.checks import number
@@ -44,11 +45,11 @@ class Progress(pl.Callback):
     def on_train_start(self, trainer, module) -> None:
         console = self._console = Console(stderr=True)
         if console.is_terminal:
-            self._bar = Bar(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
-                TimeRemainingColumn(), TextColumn("{task.fields[text]}"), console=console, auto_refresh=False,
-            )
-            self._task = self._bar.add_task(module.problem.name, total=self.iterations, speed="", text="")
+            self._strip = BarColumn()
+            self._bar = Bar(TextColumn("{task.description}", markup=False), self._strip, console=console,
+                            auto_refresh=False)
+            self._task = self._bar.add_task("", total=self.iterations)
+            self._refresh(self._first[0], [module.problem.name])
             self._bar.start()
         self._first = (0, 0.0)
 
@@ -61,12 +62,10 @@ class Progress(pl.Callback):
         if iteration - self._first[0] == TIMED:
             self._announce(module, speed)
         if self._bar is not None and now - self._shown >= self.seconds:
-            shown = {"speed": f"{speed:.1f} it/s", "text": self._text()}
-            self._bar.update(self._task, completed=iteration, refresh=True, **shown)
+            self._refresh(iteration, [*self._parts(iteration, speed), module.problem.name])
             self._shown = now
         elif self._bar is None and now - self._shown >= PLAIN_SECONDS and len(self.history.rows) != self._rows:
-            left = (self.iterations - iteration) / speed
-            log.info("%d/%d  %.1f it/s  at most %.0f s left  %s", iteration, self.iterations, speed, left, self._text())
+            log.info("%d/%d  %s", iteration, self.iterations, "  ".join(self._parts(iteration, speed)))
             self._shown, self._rows = now, len(self.history.rows)
 
     def _announce(self, module, speed: float) -> None:
@@ -85,17 +84,28 @@ class Progress(pl.Callback):
         else:
             log.info("%s", line)
 
-    def _text(self) -> str:
-        if not self.history.rows:
-            return ""
-        row = self.history.rows[-1]
-        parts = [f"loss {row['loss']:.3g}"]
-        psnr = row["psnr_average"] if math.isfinite(row["psnr_average"]) else row["psnr"]
-        if math.isfinite(psnr):
-            parts.append(f"psnr {psnr:.2f} dB")
-        if math.isfinite(row["statistic"]):
-            parts.append(self.stopping.rule.why_may_stop)
-        return "  ".join(parts)
+    def _refresh(self, iteration: int, parts: list[str]) -> None:
+        """Show as many parts as the terminal is wide, in their order, and the bar in what is left."""
+        line = f"{iteration}/{self.iterations}"
+        for part in parts:
+            if cell_len(f"{line}  {part}  ") > self._console.width:
+                break
+            line += f"  {part}"
+        self._strip.bar_width = min(40, self._console.width - cell_len(line) - 1)
+        self._bar.update(self._task, description=line, completed=iteration, refresh=True)
+
+    def _parts(self, iteration: int, speed: float) -> list[str]:
+        """The state of the fit, what matters most first."""
+        parts = [f"{duration((self.iterations - iteration) / speed)} left"]
+        row = self.history.rows[-1] if self.history.rows else None
+        if row:
+            psnr = row["psnr_average"] if math.isfinite(row["psnr_average"]) else row["psnr"]
+            if math.isfinite(psnr):
+                parts.append(f"psnr {psnr:.2f} dB")
+            parts.append(f"loss {row['loss']:.3g}")
+            if math.isfinite(row["statistic"]):
+                parts.append(self.stopping.rule.why_may_stop)
+        return [*parts, f"{speed:.1f} it/s"]
 
     def on_train_end(self, trainer, module) -> None:
         self._close()

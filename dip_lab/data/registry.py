@@ -28,7 +28,7 @@ class PublicFile:
 @cache
 def registry() -> dict[str, PublicFile]:
     """All entries by their file, such as `denoise9/House.png`."""
-    with open(Path(__file__).with_name("registry.csv"), newline="") as file:
+    with open(Path(__file__).with_name("registry.csv"), encoding="utf-8", newline="") as file:
         return {row["file"]: PublicFile(**row) for row in csv.DictReader(file)}
 
 

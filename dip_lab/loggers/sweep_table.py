@@ -22,7 +22,7 @@ class SweepTable(sweep.SweepSummary):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         super().on_multirun_end(config, **kwargs)
         for group in dict.fromkeys(folder.parent for _, folder in sweep.ended):
-            show_table(config.logger.project, config.logger.mode, group)
+            show_table(config.logger.wandb.project, config.logger.wandb.mode, group)
 
 
 def show_table(project: str, mode: str, group: Path) -> None:
@@ -39,7 +39,7 @@ def show_table(project: str, mode: str, group: Path) -> None:
 
 def read_table(path: Path) -> tuple[list[str], list[list[Any]]]:
     """(columns, rows) of a CSV file; columns that hold only numbers become numbers, and empty fields None."""
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     columns = [_typed([row[i] for row in rows]) for i in range(len(header))]
     return header, [list(row) for row in zip(*columns, strict=True)]

@@ -18,21 +18,22 @@ class Tracker:
     """What a cell's curves and its answer are shown to. A context manager that closes what was opened.
 
     Args:
-        make: opens the logger, None if it cannot; None: nothing is tracked.
+        make: each opens one logger, and returns None if it cannot.
         settings: gives the config, which the logger shows.
     """
 
-    def __init__(self, make: Callable[[], Logger | None] | None, settings: Callable[[], Mapping[str, Any]]):
+    def __init__(self, make: Sequence[Callable[[], Logger | None]], settings: Callable[[], Mapping[str, Any]]):
         self.make, self.settings = make, settings
         self.loggers: list[Logger] | None = None
 
     def open(self) -> Sequence[Logger]:
         """The loggers, opened at the first call: not before everything that may be refused has been."""
         if self.loggers is None:
-            logger = self.make() if self.make else None
-            self.loggers = [logger] if logger else []
-            for each in self.loggers:
-                each.log_hyperparams(self.settings())
+            self.loggers = []
+            for make in self.make:
+                if logger := make():
+                    self.loggers.append(logger)
+                    logger.log_hyperparams(self.settings())
         return self.loggers
 
     def report(self, restoration: Restoration) -> None:

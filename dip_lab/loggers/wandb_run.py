@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shlex
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from dip_lab.checks import one_line, one_of
 
 log = logging.getLogger(__name__)
 PATIENCE = 5  # seconds that an online run waits for its server: at its start, for a table, at its end
+OLD_MODES = {"dryrun": "offline", "run": "online"}  # W&B's own old names, which a shell profile may still have
 ON_DISK = 60  # seconds that an offline run may take for the same on a busy machine
 # A run holds only what is logged to it: nothing of the program, its packages, output and repository, or the machine.
 ONLY_WHAT_IS_LOGGED = {
@@ -49,8 +51,14 @@ def open_run(project: str, mode: str, save_dir: str, group: str, name: str, id: 
     Raises:
         ValueError: `mode` is unknown.
     """
-    mode = one_of("logger.mode", os.environ.get("WANDB_MODE") or mode, ("offline", "online", "disabled"))
+    variable = os.environ.get("WANDB_MODE")
+    asked = variable or mode
+    mode = one_of("WANDB_MODE" if variable else "logger.wandb.mode", OLD_MODES.get(str(asked), asked),
+                  ("offline", "online", "disabled"))
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    if not variable:
+        os.environ.pop("WANDB_MODE", None)  # W&B refuses an empty one
+    _find_room()
     labels |= {"project": project, "id": re.sub(r"[^\w-]+", "-", id), "dir": save_dir, "group": group, "name": name,
                "resume": "allow", "reinit": "create_new"}
     if mode == "online" and stays_offline:
@@ -88,6 +96,19 @@ def close_run(run: Any, exit_code: int = 0) -> None:
         _leave_on_disk(run)
     except Exception as error:  # the fit's files are written by now
         warn_once("Weights & Biases did not close its run (%s)", one_line(error))
+
+
+def _find_room() -> None:
+    """Give W&B a temporary folder in place of a home that is not there or is read-only: it would print its own log."""
+    import platformdirs
+
+    folders = {"WANDB_CACHE_DIR": platformdirs.user_cache_dir("wandb"),
+               "WANDB_DATA_DIR": platformdirs.user_data_dir("wandb")}
+    for variable, folder in folders.items():
+        with contextlib.suppress(OSError):
+            os.makedirs(folder, exist_ok=True)
+        if "HOME" not in os.environ or not os.access(folder, os.W_OK):
+            os.environ.setdefault(variable, os.path.join(tempfile.gettempdir(), f"dip_lab-wandb-{os.getuid()}"))
 
 
 def _init(mode: str, labels: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ import io
 import math
 from pathlib import Path
 
-from dip_lab.runs.files import write_atomic
+from dip_lab.runs.files import write_text
 
 COLUMNS = ["iteration", "seconds", "loss", "psnr", "psnr_average", "ssim", "statistic"]
 
@@ -25,7 +25,7 @@ class History:
         """Read the rows on disk up to an iteration; what was logged after the checkpoint is computed again."""
         self.rows = []
         if self.path is not None and self.path.exists() and iteration > 0:
-            with open(self.path, newline="") as file:
+            with open(self.path, encoding="utf-8", newline="") as file:
                 for row in csv.reader(file):
                     values = self._numbers(row)
                     if values and values["iteration"] <= iteration:
@@ -38,13 +38,13 @@ class History:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([self.columns, *map(self._fields, self.rows)])
-        write_atomic(self.path, text.getvalue().encode())
+        write_text(self.path, text.getvalue())
 
     def append(self, row: dict[str, float]) -> None:
         self.rows.append(row)
         if self.path is not None:
             try:
-                with open(self.path, "a", newline="") as file:
+                with open(self.path, "a", encoding="utf-8", newline="") as file:
                     csv.writer(file, lineterminator="\n").writerow(self._fields(row))
             except OSError as error:  # the error of a full disk does not name the file
                 raise OSError(error.errno, error.strerror, str(self.path)) from error

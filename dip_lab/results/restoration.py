@@ -23,7 +23,7 @@ from dip_lab.results.png import figure_png
 from dip_lab.results.summary import Summary
 from dip_lab.results.verdicts import STOPPING_CSV, Verdict
 from dip_lab.results.verdicts import as_csv as verdicts_csv
-from dip_lab.runs.files import write_atomic, write_json
+from dip_lab.runs.files import write_atomic, write_json, write_text
 from dip_lab.runs.folder import PREVIEW, RESULT
 from dip_lab.scores import SCORES
 
@@ -110,7 +110,7 @@ class Restoration:
         for name, picture in self.pictures.items():
             write_atomic(folder / f"{name}.png", encode_png(_shown(name, picture)))
         if self.verdicts:
-            write_atomic(folder / STOPPING_CSV, verdicts_csv(self.verdicts).encode())
+            write_text(folder / STOPPING_CSV, verdicts_csv(self.verdicts))
         write_json(folder / RESULT, dict(self.summary))
 
     def _save_film(self, folder: Path) -> None:
@@ -121,7 +121,7 @@ class Restoration:
         if "target" in self.pictures:
             clips["target"] = self.pictures["target"]
         write_mp4(folder / f"{self.answer}_side_by_side.mp4", side_by_side(clips), self.fps)
-        write_atomic(folder / "frames.csv", as_csv(self.frames).encode())
+        write_text(folder / "frames.csv", as_csv(self.frames))
 
     def __repr__(self) -> str:
         return f"Restoration({self.answer}, {self._scores('psnr', 'ssim') or 'no target'}, " \

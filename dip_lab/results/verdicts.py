@@ -59,5 +59,5 @@ def as_csv(rows: list[Verdict]) -> str:
 
 def read_verdicts(path: Path) -> list[dict[str, str]]:
     """The rows of a stopping.csv as text."""
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

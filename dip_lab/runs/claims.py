@@ -33,7 +33,8 @@ def claim(folder: Path) -> Iterator[None]:
         Claimed: another process holds it.
         OSError: the folder cannot be written, or its lock is a link.
     """
-    with os.fdopen(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+") as lock:
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(descriptor, "r+", encoding="utf-8") as lock:
         try:
             held = not (_lock(lock, fcntl.LOCK_EX) or time.sleep(LOOK) or _lock(lock, fcntl.LOCK_EX))
         except OSError as error:
@@ -52,7 +53,7 @@ def claim(folder: Path) -> Iterator[None]:
 def is_claimed(folder: Path) -> bool:
     """Whether a living process is computing a cell."""
     try:
-        with open(folder / LOCK) as lock:
+        with open(folder / LOCK, encoding="utf-8") as lock:
             return not _lock(lock, fcntl.LOCK_SH)  # released at once
     except FileNotFoundError:
         return False
@@ -83,7 +84,7 @@ def _owned(folder: Path) -> Iterator[None]:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:  # another process was quicker
         raise _claimed(folder, _owner(folder) or "?") from None
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(f"{os.getpid()} on {socket.gethostname()}")
     try:
         yield
@@ -94,7 +95,7 @@ def _owned(folder: Path) -> Iterator[None]:
 def _owner(folder: Path) -> str | None:
     """`<process> on <machine>`, unless it is known to be dead."""
     try:
-        owner = (folder / OWNER).read_text()
+        owner = (folder / OWNER).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     number, _, machine = owner.partition(" on ")

@@ -17,7 +17,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     try:
         _write_atomic(path, data)
     except OSError as error:
-        if error.filename is None:  # the errors of write and fsync do not name the file
+        # The errors of write and fsync do not name the file, and that of mkstemp names a temporary one.
+        if error.filename is None or Path(error.filename).name.startswith(f".{path.name}."):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
@@ -40,6 +41,17 @@ def _write_atomic(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as UTF-8; a byte of a file's name that is not UTF-8 becomes `?`."""
+    renew(path, text.encode(errors="replace"))
+
+
+def renew(path: Path, data: bytes) -> None:
+    """Write a file unless it already holds just this: the folder may be read-only."""
+    if not path.is_file() or path.read_bytes() != data:
+        write_atomic(path, data)
 
 
 def from_here(path: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dip_lab.checks import one_line
-from dip_lab.runs.files import write_atomic, write_json
+from dip_lab.runs.files import write_json, write_text
 
 log = logging.getLogger(__name__)
 RESULT = "result.json"
@@ -79,7 +79,7 @@ def record_failure(folder: Path, known: dict[str, Any], error: Exception) -> Non
     if is_foreign(folder):
         return
     try:
-        write_atomic(folder / ERROR, "".join(traceback.format_exception(error)).encode())
+        write_text(folder / ERROR, "".join(traceback.format_exception(error)))
         write_json(folder / RESULT, {**known, "status": "failed", "error": one_line(error)})
     except OSError as failure:
         if not isinstance(error, OSError):  # otherwise the disk is full, and the error itself says so

@@ -35,6 +35,7 @@ class Cell:
         overrides: {key: value} of what the command line, or a sweep, changed.
         config: the resolved experiment.
         folder: where its files go; None: nothing is written.
+        trajectory: the hash of the same without `iterations`: a longer fit takes the same steps and then some more.
     """
 
     hash: str
@@ -44,6 +45,7 @@ class Cell:
     overrides: Mapping[str, Any]
     config: Mapping[str, Any]
     folder: Path | None = None
+    trajectory: str = ""
 
     @property
     def name(self) -> str:
@@ -54,7 +56,8 @@ class Cell:
     @property
     def description(self) -> dict[str, Any]:
         """What is known before anything is computed: the first part of result.json."""
-        return {**self.options, "picture": self.picture, "seed": self.seed, "config_hash": self.hash}
+        return {**self.options, "picture": self.picture, "seed": self.seed, "config_hash": self.hash,
+                "trajectory_hash": self.trajectory}
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -83,8 +86,9 @@ def cell_of(config: Mapping[str, Any], choices: Mapping[str, str], folder: Path 
     # Where a value that the user must give is missing, no source can be built; `build` refuses it by its full name.
     source = Source() if "???" in config["data"].values() else instantiate(config["data"])
     experiment = experiment_of(config)
+    trajectory = {key: value for key, value in experiment.items() if key != "iterations"}
     return Cell(_hash(experiment, source), _options(config, choices), source.label, config["seed"],
-                _overridden(config, choices, given), experiment, folder)
+                _overridden(config, choices, given), experiment, folder, _hash(trajectory, source))
 
 
 def experiment_of(config: Mapping[str, Any]) -> dict[str, Any]:

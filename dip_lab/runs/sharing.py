@@ -34,7 +34,7 @@ def fits_at_once() -> int:
         for path in FOLDER.iterdir():
             if path.name == str(os.getpid()):
                 continue
-            with contextlib.suppress(OSError, ValueError), open(path) as other:
+            with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as other:
                 if _is_locked(other):
                     count += bool(mine & set(json.load(other)))
                 else:

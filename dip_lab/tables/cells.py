@@ -60,7 +60,7 @@ class Row:
         path = self.folder / "history.csv"
         if not path.exists():
             return {}
-        with open(path, newline="") as file:
+        with open(path, encoding="utf-8", newline="") as file:
             # The last line may be incomplete: it is just being written, or the machine crashed.
             rows = [row for row in csv.DictReader(file) if None not in row.values()]
         return {key: [float(row[key]) if row.get(key) else None for row in rows] for key in CURVES}

@@ -46,7 +46,7 @@ def curves_of(group: Path) -> list[Curve]:
     """The curves of all cells of a group's folder that have a PSNR, the best first."""
     curves = []
     for label, folder, result in labelled_cells(group, "psnr"):
-        with open(folder / "history.csv", newline="") as file:
+        with open(folder / "history.csv", encoding="utf-8", newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["psnr"]]
         values = [float(row["psnr_average"] or row["psnr"]) for row in rows]
         curves.append(Curve(result["task"], label, result["psnr"], result["chosen_iteration"],

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from dip_lab.runs.files import write_atomic
+from dip_lab.runs.files import write_text
 from dip_lab.runs.folder import ERROR
 from dip_lab.scores import Score, duration, judged
 from dip_lab.tables.album import RESTORED, Album, film_of, shown_pictures
@@ -40,7 +40,7 @@ def write_report(group: Path, watch: float | None = None, album: Album | None = 
 
 def _write(group: Path, cells: Sequence[Row], watch: float | None, album: Album) -> Path:
     path = group / PAGE
-    write_atomic(path, rendered(group.resolve().name, cells, watch, album).encode())
+    write_text(path, rendered(group.resolve().name, cells, watch, album))
     return path
 
 
@@ -100,7 +100,7 @@ def rendered(name: str, cells: Sequence[Row], watch: float | None, album: Album)
          "curve": thinned(curve, cell.value("chosen_iteration"), cell.value("peak_iteration"))}
         for cell, label, curve, shown, config in zip(cells, labels, curves, pictures, configs, strict=True)
     ]
-    script = (TEMPLATES / "report.js").read_text()
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return environment().get_template("report.html.j2").render(
         name=name,
         made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M}",
@@ -119,7 +119,7 @@ def rendered(name: str, cells: Sequence[Row], watch: float | None, album: Album)
         failures=[failure(cell, label) for cell, label in zip(cells, labels, strict=True) if cell.result.get("error")
                   or cell.status == "failed"],
         restored=RESTORED,
-        css=Markup((TEMPLATES / "report.css").read_text()),
+        css=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         data=embedded({"name": name, "watch": watch, "cells": entries, "scores": judged(scores), "restored": RESTORED,
@@ -231,7 +231,7 @@ def values_of(entries: Iterable[dict], key: str) -> list[str]:
 def failure(cell: Row, label: str) -> dict[str, str]:
     """A failed cell's error, and where it happened."""
     try:
-        trace = (cell.folder / ERROR).read_text(errors="replace")
+        trace = (cell.folder / ERROR).read_text(encoding="utf-8", errors="replace")
     except OSError:
         trace = ""
     error = text(cell.result.get("error")) or "no error was written"

@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 from dip_lab import sweep
 from dip_lab.compose import Params, cell_at, combinations
 from dip_lab.instantiate import instantiate
-from dip_lab.runs.files import write_atomic
-from dip_lab.runs.folder import is_done
+from dip_lab.runs.files import write_text
+from dip_lab.runs.folder import is_done, settled
 from dip_lab.runs.identity import Cell
 from dip_lab.runs.ours import protect, refuse_another, refuse_group
 
@@ -65,10 +65,15 @@ class CellSweeper(Sweeper):
         for group in {folder.parent for folder in cells}:
             refuse_group(group)
         hydra_config.set_config(self.config)
-        write_atomic(Path(self.config.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(self.config).encode())
         formats = {folder: instantiate(answer) for folder, answer in answers.items()}
-        sweep.compute(cells, self.launcher.launch, self.config.rerun, self.config.retry_failed, self.max_batch_size,
-                      lambda stem: formats[stem.parent].is_written(stem))
+
+        def is_written(stem: Path) -> bool:
+            return formats[stem.parent].is_written(stem)
+
+        rerun, retry_failed = self.config.rerun, self.config.retry_failed
+        if rerun or not all(settled(folder, retry_failed, is_written) for folder in cells):
+            write_text(Path(self.config.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(self.config))
+        sweep.compute(cells, self.launcher.launch, rerun, retry_failed, self.max_batch_size, is_written)
 
     @staticmethod
     def _protect(cell: Cell, rerun: bool) -> None:

@@ -1,5 +1,6 @@
 import io
 import logging
+import re
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +15,11 @@ from dip_lab.results.history import COLUMNS, History
 MODULE = SimpleNamespace(problem=SimpleNamespace(name="astronaut", image_shape=(1, 3, 24, 32)))
 
 
-def driven(monkeypatch, terminal, iterations=12, psnr=28.125, first=1, patience=15):
+def driven(monkeypatch, terminal, iterations=12, psnr=28.125, first=1, patience=15, width=200):
     """What the progress bar of a fit of twelve iterations wrote to its console."""
     screen = io.StringIO()
     monkeypatch.setattr(module_under_test, "Console",
-                        lambda **given: Console(file=screen, force_terminal=terminal, width=200))
+                        lambda **given: Console(file=screen, force_terminal=terminal, width=width))
     history, progress = History(COLUMNS, None), Progress(seconds=0)
     progress.history, progress.iterations = history, 40
     progress.what, progress.picture = "denoise astronaut with skip", Path.cwd() / "outputs" / "restoration.png"
@@ -39,6 +40,17 @@ def test_a_terminal_gets_a_bar(monkeypatch):
         assert text in shown
 
 
+@pytest.mark.parametrize("width, least, most", [
+    (80, "12/40  1 s left  psnr 28.12 dB  loss 0.0123  wmv 1.0e-03, 4/15", "astronaut"),
+    (40, "12/40  1 s left  psnr 28.12 dB", "loss"), (8, "12/40", "left")])
+def test_the_line_fits_any_width(width, least, most, monkeypatch):
+    clock = count(0.0, 0.04)
+    monkeypatch.setattr(module_under_test.time, "monotonic", lambda: next(clock))
+    bar = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", driven(monkeypatch, terminal=True, width=width)).split("\r")[-1]
+    (line,) = [line for line in bar.splitlines() if line.startswith("12/40")]
+    assert len(line) <= width and least in line and most not in line and "…" not in line
+
+
 def test_without_a_target_there_is_no_psnr(monkeypatch):
     shown = driven(monkeypatch, terminal=True, psnr=float("nan"))
     assert "loss 0.0123" in shown and "psnr" not in shown and "nan" not in shown
@@ -51,7 +63,7 @@ def test_elsewhere_plain_lines_one_for_each_row(monkeypatch, caplog):
     assert shown == ""
     lines = [record.getMessage() for record in caplog.records if not record.getMessage().startswith("denoise")]
     assert len(lines) == 2
-    assert lines[0].startswith("5/40") and "loss 0.0123  psnr 28.12 dB  wmv" in lines[0]
+    assert lines[0].startswith("5/40") and "psnr 28.12 dB  loss 0.0123  wmv" in lines[0]
 
 
 def test_elsewhere_at_most_one_line_in_ten_seconds(monkeypatch, caplog):

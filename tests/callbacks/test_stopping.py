@@ -90,6 +90,6 @@ def test_the_tracker_gets_the_table(fit_tiny, tmp_path):
 
     tracker = Tables(str(tmp_path))
     restoration = fit_tiny("shadow=[emv]")
-    Tracker(lambda: tracker, dict).report(restoration)
+    Tracker([lambda: tracker], dict).report(restoration)
     key, columns, data = tracker.table
     assert key == "stopping" and columns[0] == "rule" and [row[0] for row in data] == ["wmv", "emv"]

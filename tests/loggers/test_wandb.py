@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,14 +114,41 @@ def test_each_cell_of_a_sweep_is_a_run_with_the_curves_of_its_history(command):
 
 def test_the_variable_wandb_mode_wins(command, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    code, _ = command(*TINY, "logger=wandb", "logger.mode=offline")
+    code, _ = command(*TINY, "logger=wandb", "logger.wandb.mode=offline")
     (folder,) = Path("outputs").glob("*/*")
     assert code == 0 and not list(folder.glob("wandb/*run-*")) and len(history_rows(folder)) == 3
 
 
-def test_an_unknown_mode_is_refused(command):
-    code, said = command(*TINY, "logger=wandb", "logger.mode=dryrun")
-    assert code == 2 and said.startswith("logger.mode=dryrun") and "offline" in said
+def test_an_unknown_mode_is_refused(command, monkeypatch):
+    code, said = command(*TINY, "logger=wandb", "logger.wandb.mode=dry")
+    assert code == 2 and said.startswith("logger.wandb.mode=dry") and "offline" in said
+    monkeypatch.setenv("WANDB_MODE", "dry")
+    code, said = command(*TINY, "logger=wandb")
+    assert code == 2 and said.startswith("WANDB_MODE=dry: choose offline")
+
+
+@pytest.mark.parametrize("old, new", [("dryrun", "offline"), ("run", "online"), ("disabled", "disabled")])
+def test_the_old_names_of_the_modes(old, new, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", old)
+    monkeypatch.setattr(wandb_run, "_init", lambda mode, labels: mode)
+    assert wandb_run.open_run("p", "offline", "here", "group", "name", "id") == new
+
+
+@pytest.mark.parametrize("home", [None, "/proc"])
+def test_without_a_home_wandb_writes_elsewhere(home, monkeypatch):
+    monkeypatch.setenv("HOME", home) if home else monkeypatch.delenv("HOME")
+    for variable in ("WANDB_CACHE_DIR", "WANDB_DATA_DIR"):  # set first, so that both are forgotten after the test
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
+    monkeypatch.setattr(wandb_run, "_init", lambda mode, labels: os.environ["WANDB_CACHE_DIR"])
+    folder = wandb_run.open_run("p", "offline", "here", "group", "name", "id")
+    assert folder == os.environ["WANDB_DATA_DIR"] and folder.startswith(tempfile.gettempdir())
+
+
+def test_an_empty_wandb_mode_is_none(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "")
+    monkeypatch.setattr(wandb_run, "_init", lambda mode, labels: os.environ.get("WANDB_MODE", mode))
+    assert wandb_run.open_run("p", "offline", "here", "group", "name", "id") == "offline"
 
 
 def test_a_wandb_that_does_not_start_costs_nothing_and_says_so_once(command, monkeypatch):
@@ -262,9 +290,26 @@ def test_what_hydra_imports_for_a_sweep_is_light():
 
 @pytest.mark.parametrize("logger", sorted({path.stem for path in LOGGERS.glob("*.yaml")} - {"wandb"}))
 def test_the_other_loggers_run(logger, command):
-    code, _ = command(*TINY, f"logger={logger}")
-    (folder,) = Path("outputs").glob("*/*")
-    assert code == 0 and len(history_rows(folder)) == 3
+    assert command(*TINY, f"logger={logger}")[0] == 0
+    see_what_is_logged(logger)
+
+
+def test_several_loggers_at_once(command):
+    assert command(*TINY, "logger=[tensorboard,csv]")[0] == 0
+    for logger in ("tensorboard", "csv"):
+        see_what_is_logged(logger)
+
+
+@pytest.mark.parametrize("arguments", [["logger=null"], ["-m", "logger=null", "regularizer=null"]])
+def test_null_is_none(arguments, command):
+    code, said = command(*TINY, *arguments)
+    assert code == 0 and not list(Path("outputs").glob("*/*/wandb")), said
+    assert command(*TINY, "logger=none")[1].startswith("done before")
+
+
+def see_what_is_logged(logger):
+    (folder,) = Path("outputs").glob("*/denoise-*")
+    assert len(history_rows(folder)) == 3
     if logger == "csv":
         with open(folder / "csv" / "metrics.csv", newline="") as file:
             rows = list(csv.DictReader(file))

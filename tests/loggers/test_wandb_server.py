@@ -171,7 +171,7 @@ def test_a_fit_under_a_server_that_hangs_has_the_numbers_of_one_without_a_tracke
             monkeypatch.setenv(name, value)
         wandb.teardown()  # it has read the variables before
         try:
-            code, said = command(*TINY, "-m", "logger=wandb", "logger.mode=online", "seed=0,1")
+            code, said = command(*TINY, "-m", "logger=wandb", "logger.wandb.mode=online", "seed=0,1")
         finally:
             wandb.teardown()
     assert code == 0 and said.count("Weights & Biases: ") == 1, said

@@ -15,8 +15,8 @@ from dip_lab.trees import clone
 
 SCORES = "psnr ssim psnr_8bit psnr_y psnr_hole".split()
 KEYS = [*"""task data baseline net latent optimizer stopping average regularizer noise picture seed config_hash
-    observation answer jpeg_quality noise_estimate psnr_observed status error iterations chosen_iteration stop_reason
-    oracle""".split(), *SCORES, "residual_std", "residual_correlation",
+    trajectory_hash observation answer jpeg_quality noise_estimate psnr_observed status error iterations
+    chosen_iteration stop_reason oracle""".split(), *SCORES, "residual_std", "residual_correlation",
     *(f"{score}_output" for score in SCORES), *(f"{score}_average" for score in SCORES), *"""own_scores
     psnr_held_out psnr_last psnr_peak peak_iteration guard_events seconds seconds_per_iteration peak_memory_mb device
     precision parameters frames uncertainty_mean uncertainty_max members parts versions overrides config""".split()]

@@ -1,0 +1,73 @@
+"""More iterations of a finished fit: the longer one goes on where the shorter one ended. No torch until there is one.
+
+A checkpoint holds the whole fit, and every random number is a function of the iteration: a fit that goes on is bit for
+bit the one that was never ended. What depends on the number of iterations, such as a cosine schedule, names it in the
+config and so changes the trajectory's hash: such a fit begins anew.
+"""
+
+import csv
+import glob
+import io
+import json
+import logging
+import shutil
+from pathlib import Path
+
+from dip_lab.checks import one_line
+from dip_lab.runs.files import write_atomic, write_text
+from dip_lab.runs.folder import RESULT
+from dip_lab.runs.identity import Cell
+
+log = logging.getLogger(__name__)
+
+
+def go_on(cell: Cell) -> None:
+    """Copy into a new cell what it needs to go on from the longest finished one that had fewer iterations.
+
+    Looks in the folders of its group. A fit that cannot be continued costs a line, and the cell begins anew.
+    """
+    if cell.options["baseline"] or any(cell.folder.rglob("checkpoints")):
+        return
+    others = cell.folder.parent.glob(f"{glob.escape(cell.name.removesuffix(cell.hash))}*/{RESULT}")
+    shorter = []
+    for path in others:
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            if result["trajectory_hash"] == cell.trajectory and result["status"] == "done":
+                shorter.append((result["config"]["iterations"], path.parent, result["config_hash"]))
+        except (OSError, ValueError, KeyError):  # not ours, or of an earlier version
+            continue
+    for iterations, folder, identity in sorted(shorter, reverse=True):
+        if iterations >= cell.config["iterations"]:
+            continue
+        try:
+            pieces = [path.parent for path in folder.rglob("checkpoints/")]
+            for piece in pieces:
+                _copy(piece, cell.folder / piece.relative_to(folder), identity, cell)
+        except Exception as error:  # the reader of a damaged file may raise anything
+            log.warning("%s cannot be continued (%s)", folder, one_line(error)[:200])
+            continue
+        if pieces:
+            log.info("goes on from %s, which was fitted with iterations=%d", folder.name, iterations)
+            return
+
+
+def _copy(old: Path, new: Path, identity: str, cell: Cell) -> None:
+    """The newest checkpoint of a fit, with the curves and the snapshots so far; it becomes that of another cell."""
+    import torch
+
+    newest = max((old / "checkpoints").glob("[0-9]*.pt"))
+    state = torch.load(newest, map_location="cpu", weights_only=True)
+    state["experiment"] = cell.hash + state["experiment"].removeprefix(identity)
+    iteration, every = state["iteration"], cell.config["log_every"]
+    heading, *rows = csv.reader((old / "history.csv").read_text(encoding="utf-8").splitlines())
+    if iteration % every and iteration != 1 and not state["parts"]["stopping"]["reason"]:
+        rows = [row for row in rows if row[0] != str(iteration)]  # logged only because it was the last
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([heading, *rows])
+    write_text(new / "history.csv", text.getvalue())
+    if (old / "snapshots").is_dir():
+        shutil.copytree(old / "snapshots", new / "snapshots", dirs_exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomic(new / "checkpoints" / newest.name, buffer.getvalue())
