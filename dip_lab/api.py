@@ -1,20 +1,19 @@
 """The whole program as one function, for notebooks and scripts."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from dip_lab.callbacks.live import LiveCurve, in_notebook
 from dip_lab.compose import cell_at, compose
 from dip_lab.data.images import as_images
 from dip_lab.experiment import run
-from dip_lab.mistakes import explain
+from dip_lab.mistakes import explained
 from dip_lab.results.restoration import Restoration
 from dip_lab.runs.claims import claim
 from dip_lab.runs.identity import Cell
@@ -33,7 +32,8 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_fast", overrid
             tasks degrade it, and it is then the target; with `task.given=true` it is the observation itself.
         task: an option of `configs/task`.
         net: an option of `configs/net`.
-        overrides: Hydra overrides, such as `["iterations=500", "task.sigma=50", "stopping=fixed"]`.
+        overrides: Hydra overrides, such as `["iterations=500", "task.sigma=50", "stopping=fixed"]`; `data` and its keys
+            only without a picture.
         folder: where the files of a run are written, and an unfinished run is continued; None: nothing is written.
 
     Raises:
@@ -43,21 +43,34 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_fast", overrid
     >>> restore(np.full((8, 8), 0.5), overrides=["iterations=2", "net.width=4"]).image.shape
     torch.Size([1, 1, 8, 8])
     """
+    _check_overrides(overrides, picture)
     arguments = [f"task={task}", f"net={net}", "logger=none", *overrides]
-    try:
+    with explained(arguments):
         cfg = compose(arguments)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(explain(error, arguments)) from None
     if folder is None and cfg.logger:
         raise ValueError(f"logger={cfg.hydra.runtime.choices.logger}: a tracker writes files, give restore a folder")
     images, live = None if picture is None else as_images(picture), [LiveCurve()] if in_notebook() else []
-    folder = None if folder is None else Path(folder)
+    folder = None if folder is None else Path(folder).expanduser()
     with _hydra_config(cfg, folder, {} if images is None else {"data": "picture"}) as cell:
         if folder is None:
             return run(cfg, cell, images, live)
         folder.mkdir(parents=True, exist_ok=True)
         with claim(folder):
             return run(cfg, cell, images, live)
+
+
+def _check_overrides(overrides: Any, picture: Any) -> None:
+    if isinstance(overrides, Mapping):
+        listed = [f"{key}={value}" for key, value in overrides.items()]
+        raise ValueError(f"overrides={overrides}: give a list of texts: overrides={listed}")
+    if isinstance(overrides, str):
+        raise ValueError(f"overrides={overrides}: give a list of texts: overrides={overrides.split()}")
+    for override in overrides:
+        if not isinstance(override, str):
+            raise ValueError(f"overrides: {override!r} is not a text such as 'task.sigma=25'")
+        if picture is not None and re.match(r"[+~]*data[.=@]", override):
+            raise ValueError(f"{override}: the picture is given to restore itself: change it before, or give None and "
+                             "overrides=['data=file', 'data.path=photo.jpg', ...]")
 
 
 @contextlib.contextmanager
