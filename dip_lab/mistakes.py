@@ -88,6 +88,8 @@ def _owners(key: str, choices: Mapping[str, str]) -> list[str]:
     """
     found = []
     for group in groups():
+        if re.split(r"[./]", key)[0] != group.split("/")[0]:
+            continue
         parent, _, kind = group.rpartition("/")
         takers = [f"{parent}={option}" for option in options(parent)
                   if kind in _content(parent, option)[1]] if parent and group not in choices else []
