@@ -1,21 +1,20 @@
 """The whole program as one function, for notebooks and scripts."""
 
 import contextlib
+import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from dip_lab.callbacks.live import LiveCurve, in_notebook
 from dip_lab.compose import cell_at, compose
 from dip_lab.data.images import as_images
 from dip_lab.experiment import run
-from dip_lab.mistakes import explain
+from dip_lab.mistakes import explained
 from dip_lab.results.restoration import Restoration
 from dip_lab.runs.claims import claim
 from dip_lab.runs.identity import Cell
@@ -36,7 +35,8 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_fast", overrid
             tasks degrade it, and it is then the target; with `task.given=true` it is the observation itself.
         task: an option of `configs/task`.
         net: an option of `configs/net`.
-        overrides: Hydra overrides, such as `["iterations=500", "task.sigma=50", "stopping=fixed"]`.
+        overrides: Hydra overrides, such as `["iterations=500", "task.sigma=50", "stopping=fixed"]`; `data` and its keys
+            only without a picture.
         folder: where the files of a run are written, and an unfinished run is continued; None: nothing is written.
 
     Raises:
@@ -48,20 +48,19 @@ def restore(picture: Any, task: str = "denoise", net: str = "skip_fast", overrid
     >>> restore(np.full((8, 8), 0.5), overrides=["iterations=2", "net.width=4"]).image.shape
     torch.Size([1, 1, 8, 8])
     """
+    _check_overrides(overrides, picture)
     with _one_at_a_time:
         return _restore(picture, task, net, overrides, folder)
 
 
 def _restore(picture: Any, task: str, net: str, overrides: Sequence[str], folder: str | Path | None) -> Restoration:
     arguments = [f"task={task}", f"net={net}", "logger=none", *overrides]
-    try:
+    with explained(arguments):
         cfg = compose(arguments)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(explain(error, arguments)) from None
     if folder is None and cfg.logger:
         raise ValueError(f"logger={cfg.hydra.runtime.choices.logger}: a tracker writes files, give restore a folder")
     images, live = None if picture is None else as_images(picture), [LiveCurve()] if in_notebook() else []
-    folder = None if folder is None else Path(folder)
+    folder = None if folder is None else Path(folder).expanduser()
     with _hydra_config(cfg, folder, {} if images is None else {"data": "picture"}) as cell:
         if folder is None:
             return run(cfg, cell, images, live)
@@ -72,6 +71,20 @@ def _restore(picture: Any, task: str, net: str, overrides: Sequence[str], folder
             protect(cell, cfg.rerun, [picture] if isinstance(picture, str | Path) else [])
             start(cell, cfg.rerun)
             return run(cfg, cell, images, live)
+
+
+def _check_overrides(overrides: Any, picture: Any) -> None:
+    if isinstance(overrides, Mapping):
+        listed = [f"{key}={value}" for key, value in overrides.items()]
+        raise ValueError(f"overrides={overrides}: give a list of texts: overrides={listed}")
+    if isinstance(overrides, str):
+        raise ValueError(f"overrides={overrides}: give a list of texts: overrides={overrides.split()}")
+    for override in overrides:
+        if not isinstance(override, str):
+            raise ValueError(f"overrides: {override!r} is not a text such as 'task.sigma=25'")
+        if picture is not None and re.match(r"[+~]*data[.=@]", override):
+            raise ValueError(f"{override}: the picture is given to restore itself: change it before, or give None and "
+                             "overrides=['data=file', 'data.path=photo.jpg', ...]")
 
 
 @contextlib.contextmanager

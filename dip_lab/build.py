@@ -79,7 +79,7 @@ def build(cfg: DictConfig, cell: Cell, images: Images | None = None, callbacks: 
     Raises:
         ValueError: something in the config, the picture or the mask cannot work.
     """
-    check(cfg)
+    cfg = checked(cfg)
     images = images or load_images(cfg.data)
     problem = build_problem(cfg.task, images, cfg.seed)
     mode: Mode = instantiate(cfg.video)
@@ -93,11 +93,14 @@ def build(cfg: DictConfig, cell: Cell, images: Images | None = None, callbacks: 
     return Plan(Piece(problem, cell, mode), splits, fit, baseline, tracker, mode.fps, answer)
 
 
-def check(cfg: DictConfig) -> None:
-    """Refuse values that cannot work and that none of our classes checks."""
-    for key in ("iterations", "log_every", "log_every_image"):
-        integer(key, cfg[key], 1)
-    integer("seed", cfg.seed)
+def checked(cfg: DictConfig) -> DictConfig:
+    """The same config, in which 1e3 iterations are an integer.
+
+    Raises:
+        ValueError: a value that cannot work and that none of our classes checks.
+    """
+    counts = {key: integer(key, cfg[key], 1) for key in ("iterations", "log_every", "log_every_image")}
+    counts["seed"] = integer("seed", cfg.seed)
     if cfg.descent.clip is not None:
         number("descent.clip", cfg.descent.clip, 0, above=True)
     if "lr" in cfg.optimizer:
@@ -106,6 +109,7 @@ def check(cfg: DictConfig) -> None:
     if devices != 1 and not (OmegaConf.is_list(devices) and len(devices) == 1):
         raise ValueError(f"trainer.devices={devices}: one fit uses one device; more devices run more cells of a sweep")
     autocast_dtype(cfg.precision, "cpu")
+    return OmegaConf.merge(cfg, counts)
 
 
 def load_images(data: DictConfig) -> Images:

@@ -37,8 +37,18 @@ def number(
     return float(value)
 
 
+def whole(value: Any) -> Any:
+    """A float that is a whole number as an int; any other value as it is.
+
+    >>> whole(1e3), whole(0.5)
+    (1000, 0.5)
+    """
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def integer(key: str, value: object, low: int | None = None, high: int | None = None) -> int:
-    """`value` when it is a whole number from `low` to `high`; None: no limit."""
+    """`value` as an int when it is a whole number, such as 1e3, from `low` to `high`; None: no limit."""
+    value = whole(value)
     if not _is_a(value, Integral) or (low is not None and value < low) or (high is not None and value > high):
         span = "" if low is None else f" of at least {low}" if high is None else f" from {low} to {high}"
         raise _refusal(key, value, f"give a whole number{span}")
@@ -46,11 +56,11 @@ def integer(key: str, value: object, low: int | None = None, high: int | None = 
 
 
 def one_of(key: str, value: Any, choices: Collection) -> Any:
-    """`value` when it is one of `choices` (True is not 1 here)."""
+    """The one of `choices` that `value` is (True is not 1 here)."""
     if isinstance(value, bool) or value not in tuple(choices):
         *others, last = map(str, choices)
         raise _refusal(key, value, f"choose {', '.join(others)} or {last}")
-    return value
+    return next(choice for choice in choices if choice == value)
 
 
 def flag(key: str, value: object) -> bool:

@@ -3,20 +3,22 @@
 Imports Hydra only; torch and Lightning come once there is something to fit, so that `--help` is quick.
 """
 
-import fnmatch
 import logging
 import os
 import re
 import signal
 import sys
 import warnings
-from collections.abc import Mapping
+from argparse import Namespace
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -25,8 +27,7 @@ from dip_lab import sweep
 from dip_lab.answers.format import Format
 from dip_lab.catalogue import config_folder, help_text
 from dip_lab.checks import one_line
-from dip_lab.compose import cell_at, compose, register_resolvers
-from dip_lab.data.listing import some_of
+from dip_lab.compose import cell_at, register_resolvers
 from dip_lab.instantiate import instantiate
 from dip_lab.mistakes import MISTAKES, explain
 from dip_lab.runs.claims import claim
@@ -37,7 +38,8 @@ from dip_lab.runs.ours import protect, refuse_another, start
 from dip_lab.runs.sharing import announce
 from dip_lab.runs.trajectory import go_on
 from dip_lab.scores import SCORES, known
-from dip_lab.spelling import expand_shadow, own_configs, quote_path, quoted
+from dip_lab.spelling import own_configs, spelled
+from dip_lab.streams import keep_open
 from dip_lab.utf8 import use_utf8
 from hydra_plugins.dip_lab import local, sweeper
 
@@ -55,6 +57,9 @@ warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against
 @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="run")
 def job(cfg: DictConfig) -> float | None:
     """One cell; returns what a search maximises, or None where there is nothing to compare."""
+    keep_open()
+    if HydraConfig.get().job.chdir:
+        os.chdir(HydraConfig.get().runtime.cwd)  # where the paths that a person types start
     folder = Path(HydraConfig.get().runtime.output_dir)
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     logging.captureWarnings(True)
@@ -166,31 +171,48 @@ def said(summary: Mapping[str, Any], path: Path) -> str:
     return "\n".join(f"{key:<{width}} {text}" for key, text in rows.items())
 
 
-def expand_pictures(arguments: list[str]) -> list[str]:
-    """`-m data=denoise9` without a name, or `data.name=glob(kodim*)`: one cell for each such picture.
+def parsed(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
+    """What a command line says, and its flags alone.
 
-    The data source says which pictures there are to choose from.
+    Raises:
+        ValueError: a flag that Hydra does not have.
     """
-    values = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
-    pattern = re.fullmatch(r"""["']?glob\((.*)\)["']?""", values.get("data.name", ""))
-    everything = {"-m", "--multirun"} & set(arguments) and "data" in values and "data.name" not in values
-    if not pattern and not everything:
-        return arguments
-    of_data = [argument for argument in map(quote_path, arguments)
-               if re.match(r"(data|experiment|data\.(?!name)\w+)=", argument)]
-    if any(override.is_sweep_override() for override in OverridesParser.create().parse_overrides(of_data)):
-        return arguments  # such as -m data=file data.path=a.png,b.png: it says itself what is swept
-    source = instantiate(compose([*own_configs(arguments), *of_data]).data)
-    names = source.names()
-    if names is None and everything:
-        return arguments
-    if names is None:
-        raise ValueError(f"data.name={values['data.name']}: only a folder and a data set have pictures to choose from")
-    chosen = fnmatch.filter(names, pattern[1]) if pattern else names
-    if not chosen:
-        raise ValueError(f"data.name={values['data.name']}: no such picture; there are {some_of(names, 40)}")
-    rest = [argument for argument in arguments if not argument.startswith("data.name=")]
-    return [*rest, "data.name=" + ",".join(map(quoted, chosen))]
+    parser = get_args_parser()
+    parser.error = _refuse
+    said, unknown = parser.parse_known_intermixed_args(arguments)
+    for flag in unknown:
+        if flag.startswith("-"):
+            key, _, value = flag.lstrip("-").partition("=")
+            value = value or "".join(arguments[arguments.index(flag) + 1:][:1]) or "..."
+            raise ValueError(f"{flag}: there is no such flag: a setting has no dashes: {key}={value}")
+    said.overrides += unknown
+    return said, [argument for argument in arguments if argument not in said.overrides]
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ValueError(message)
+
+
+def with_groups(overrides: Sequence[str]) -> list[str]:
+    """Overrides in which the settings of a group that is swept are swept too, each with its one value.
+
+    Hydra composes the config of a sweep without what is swept, and that config may not have those settings.
+
+    >>> with_groups(["stopping=wmv,emv", "stopping.patience=9", "seed=1"])
+    ['stopping=wmv,emv', 'stopping.patience=choice(9)', 'seed=1']
+    """
+    given = OverridesParser.create().parse_overrides(list(overrides))
+    groups = {each.key_or_group for each in given if each.is_sweep_override() and "." not in each.key_or_group}
+    return [f"{each.get_key_element()}=choice({each.get_value_element_as_str()})" if _is_inside(each, groups)
+            else each.input_line for each in given]
+
+
+def _is_inside(override: Override, groups: Collection[str]) -> bool:
+    """Whether it is a single value of a setting in one of the groups; an experiment may change any group."""
+    if override.value_type != ValueType.ELEMENT or override.is_delete() or override.is_hydra_override():
+        return False
+    group, *setting = re.split(r"[./]", override.key_or_group)
+    return bool(setting) and (group in groups or "experiment" in groups)
 
 
 def register_plugins() -> None:
@@ -204,21 +226,23 @@ def register_plugins() -> None:
 def main() -> int:
     """Exit code: 0 done, 1 a cell or table of a sweep failed, 2 a mistake at the prompt, 128 + n ended by signal n."""
     use_utf8()
+    keep_open()
     if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own reads every file of every group twice
         print(help_text())
         return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands us the error instead of printing it
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # else "[repeated 3x across cluster]" hides what cells say
+    overrides: list[str] = []
     try:
         register_plugins()
-        # Flags first: argparse, in Hydra, understands overrides on one side of `-m` only.
-        arguments = sorted(sys.argv[1:], key=lambda argument: argument not in ("-m", "--multirun"))
-        sys.argv[1:] = map(quote_path, expand_pictures(expand_shadow(arguments)))
+        said, flags = parsed(sys.argv[1:])
+        overrides = [*own_configs(said.config_dir), *with_groups(spelled(said.overrides))]
+        sys.argv[1:] = [*overrides, *flags]  # Hydra's argparse takes overrides from one place only
         job()
     except MISTAKES as error:
         if FULL_ERROR:
             raise
-        print(explain(error, sys.argv[1:]), file=sys.stderr)
+        print(explain(error, overrides), file=sys.stderr)
         return 2
     except RuntimeError as error:
         if "Unknown plugin class" not in str(error):  # Hydra's words

@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,26 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
 from hydra.core.singleton import Singleton
 from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 
 from dip_lab.catalogue import config_folder
+from dip_lab.checks import whole
+from dip_lab.data.listing import some_of
+from dip_lab.instantiate import instantiate
 from dip_lab.runs.identity import Cell, cell_of
-from dip_lab.spelling import expand_shadow
+from dip_lab.spelling import quoted, spelled
 
-Params = Mapping[str, str] | Sequence[Mapping[str, str]]  # what a sweep sweeps, or several one after the other
+Load = Callable[[Sequence[str]], DictConfig]  # composes a config from overrides, none of which is swept
 
 
 def compose(overrides: Sequence[str]) -> DictConfig:
     """The config that `python run.py` would run with these overrides, with the node `hydra`, which knows the choices.
     """
     with _own_hydra():
-        return hydra.compose("run", expand_shadow(overrides), return_hydra_config=True)
+        return hydra.compose("run", spelled(overrides), return_hydra_config=True)
 
 
 def cells_of(experiment: Sequence[str]) -> list[DictConfig]:
@@ -35,10 +40,8 @@ def cells_of(experiment: Sequence[str]) -> list[DictConfig]:
     The values that an experiment's own `hydra.sweeper.params` gives, and those with commas, are swept.
     """
     with _own_hydra():
-        chosen = [argument for argument in experiment if argument.startswith("experiment=")]
-        params = hydra.compose("run", chosen, return_hydra_config=True).hydra.sweeper.params or {}
-        cells = combinations(GlobalHydra.instance().config_loader(), params, experiment)
-        return [hydra.compose("run", overrides, return_hydra_config=True) for overrides in cells]
+        load = partial(hydra.compose, "run", return_hydra_config=True)
+        return [cfg for _, cfg in cells(GlobalHydra.instance().config_loader(), load, experiment)]
 
 
 @contextlib.contextmanager
@@ -57,19 +60,60 @@ def _own_hydra() -> Iterator[None]:
             instances[GlobalHydra] = theirs
 
 
-def combinations(loader: ConfigLoader, params: Params, arguments: Sequence[str]) -> list[list[str]]:
-    """The overrides of each cell of a sweep: all combinations of the values; arguments replace params.
+def cells(loader: ConfigLoader, load: Load, arguments: Sequence[str]) -> Iterator[tuple[list[str], DictConfig]]:
+    """The overrides and the config of each cell of a sweep: all combinations of the values.
 
-    Of several `params` the sweeps follow each other.
+    Arguments replace what an experiment sweeps by itself (`hydra.sweeper.params`: {key: values}, or a list of such
+    maps, whose sweeps follow each other); of several experiments, each has its own. A source of data with several
+    pictures, of which none is named, or `data.name=glob(kodim*)`, gives a cell for each of its own.
 
     Raises:
-        HydraException: an override cannot be read, or is an interval, which needs a search.
+        HydraException: an override cannot be read, or a cell cannot be composed.
+        ValueError: an interval, which needs a search; nothing to sweep over; no such folder or picture.
     """
-    parser, cells = OverridesParser.create(config_loader=loader), []
-    for each in [params] if isinstance(params, Mapping) else params:
-        swept = parser.parse_overrides([*(f"{key}={values}" for key, values in each.items()), *arguments])
-        cells += BasicSweeper.split_arguments(swept, max_batch_size=None)[0]
-    return cells
+    parser = OverridesParser.create(config_loader=loader)
+    given = parser.parse_overrides(spelled(arguments))
+    chosen = [override for override in given if override.key_or_group == "experiment"]
+    around = [argument for argument in arguments if argument.startswith("hydra.")]
+    for experiment in _combinations(chosen):
+        params = load([*around, *experiment]).hydra.sweeper.params or {}
+        for each in [params] if isinstance(params, Mapping) else params:
+            own = parser.parse_overrides(spelled([f"{key}={values}" for key, values in each.items()]))
+            last = {override.get_key_element(): override for override in [*own, *given] if override not in chosen}
+            pattern = last.pop("data.name") if _is_glob(last.get("data.name")) else None
+            for overrides in _combinations([*last.values()]):
+                yield from _pictures(load, spelled([*experiment, *overrides]), pattern)
+
+
+def _combinations(overrides: list[Override]) -> list[list[str]]:
+    for override in overrides:
+        if override.is_interval_sweep():
+            raise ValueError(f"{override.input_line}: a sweep has single values: 1,2,3 or range(1,4); intervals are "
+                             "searched by hydra/sweeper=optuna")
+        if override.is_sweep_override() and not list(override.sweep_string_iterator()):
+            raise ValueError(f"{override.input_line}: there is nothing to sweep over")
+    return BasicSweeper.split_arguments(overrides, max_batch_size=None)[0]
+
+
+def _pictures(load: Load, overrides: list[str], pattern: Override | None) -> Iterator[tuple[list[str], DictConfig]]:
+    """The cell of these overrides, or one for each picture of its source whose name fits the pattern."""
+    cfg = load(overrides)
+    names = instantiate(cfg.data).names() if pattern or cfg.data.get("name") is None else None
+    if names is None and pattern:
+        raise ValueError(f"{pattern.input_line}: only a folder and a data set have pictures to choose from")
+    if names is None:
+        yield overrides, cfg
+        return
+    chosen = pattern.value().filter(names) if pattern else names
+    if not chosen:
+        raise ValueError(f"{pattern.input_line}: no such picture; there are {some_of(names, 40)}")
+    for name in chosen:
+        each = [*overrides, f"data.name={quoted(name)}"]
+        yield each, load(each)
+
+
+def _is_glob(override: Override | None) -> bool:
+    return override is not None and isinstance(override.value(), Glob)
 
 
 def cell_at(cfg: DictConfig, hydra_node: DictConfig, folder: Path | None, **chosen: str) -> Cell:
@@ -82,13 +126,14 @@ def cell_at(cfg: DictConfig, hydra_node: DictConfig, folder: Path | None, **chos
         chosen: options to show instead of those of the config.
     """
     choices = {**hydra_node.runtime.choices, **chosen}
-    return cell_of(resolved(cfg), choices, folder, list(hydra_node.overrides.task or ()))
+    given = OmegaConf.to_container(hydra_node.overrides.task) if hydra_node.overrides.task else []
+    return cell_of(resolved(cfg), choices, folder, given)
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
     """The experiment as plain values, without the nodes that only make sense while Hydra runs a job."""
     values = {key: cfg[key] for key in cfg if key not in ("hydra", "logger", "name")}
-    return {key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    return {key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else whole(value)
             for key, value in values.items()}
 
 

@@ -11,6 +11,8 @@ import hydra.utils
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
+from dip_lab.spelling import escaped
+
 ALLOWED = ("dip_lab", "torch", "pytorch_lightning")
 
 
@@ -25,7 +27,7 @@ def instantiate(node: DictConfig | dict, /, **extra: Any) -> Any:
             it does), or whatever ValueError the target itself raised.
     """
     allowed = (*ALLOWED, *(p.strip() for p in os.environ.get("DIP_LAB_TARGETS", "").split(",") if p.strip()))
-    for key in OmegaConf.missing_keys(node):
+    for key in OmegaConf.missing_keys(node if isinstance(node, DictConfig) else _literal(node)):
         raise ValueError(f"{key} has no value: give {key}=...")
     container = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
     _check(container, allowed, set(extra))
@@ -34,11 +36,20 @@ def instantiate(node: DictConfig | dict, /, **extra: Any) -> Any:
     if "_execution_whitelist_" in inspect.signature(hydra.utils.instantiate).parameters:
         keywords["_execution_whitelist_"] = tuple(f"{prefix}.*" for prefix in allowed)
     try:
-        return hydra.utils.instantiate(container, **keywords, **extra)
+        return hydra.utils.instantiate(_literal(container), **keywords, **extra)
     except InstantiationException as error:
         if isinstance(error.__cause__, (ValueError, OSError)):
             raise error.__cause__ from error
         raise ValueError(" ".join(str(error).split())) from error
+
+
+def _literal(node: Any) -> Any:
+    """The values that Hydra gives back as they are here: it resolves `${...}` twice, also in the name of a file."""
+    if isinstance(node, dict):
+        return {key: _literal(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_literal(value) for value in node]
+    return escaped(escaped(node)) if isinstance(node, str) else node
 
 
 def _check(node: Any, allowed: tuple[str, ...], extra: set[str]) -> None:

@@ -1,18 +1,20 @@
 """What a person did wrong at the prompt, in one line; for the command line and the Python API. No torch."""
 
+import contextlib
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from dip_lab.catalogue import GROUPS, options
+from dip_lab.catalogue import GROUPS, config_folder, groups, options
 from dip_lab.checks import one_line
 from dip_lab.compose import compose, without_hydra
-from dip_lab.spelling import own_configs
+from dip_lab.data.listing import some_of
 
 MISTAKES = (HydraException, OmegaConfBaseException, ValueError, OSError)  # what a person can cause and correct
 # Keys that have moved, and where to.
@@ -27,11 +29,20 @@ RENAMED = {
 }
 
 
-def explain(error: BaseException, arguments: Sequence[str]) -> str:
+@contextlib.contextmanager
+def explained(overrides: Sequence[str]) -> Iterator[None]:
+    """Raise a mistake in the overrides as a ValueError of one line."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(explain(error, overrides)) from None
+
+
+def explain(error: BaseException, overrides: Sequence[str]) -> str:
     """One line for a mistake in the overrides, with the nearest key or option where there is one."""
     if isinstance(error.__cause__, OSError) and "Unable to configure handler" in str(error):  # dip_lab.log
         error = error.__cause__
-    text = one_line(error)
+    text = re.sub(r"^ValueError raised while resolving interpolation: (.*?) full_key: .*", r"\1", one_line(error))
     listed = re.search(r"Could not load '([\w/]+)/(\w+)'", text)  # one of a list, such as regularizer=[tv,egde]
     if listed and (known := list(options(listed[1]))):
         near = difflib.get_close_matches(listed[2], known, n=1)
@@ -52,20 +63,55 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
         key = wanted[1] or wanted[2]
         if new := renamed(key):
             return f"{key}: is now {new}"
-        near = _nearest_key(key, arguments)
-        return f"{key}: there is no such key: " + (f"did you mean {near}?" if near else "--cfg job lists them")
+        return f"{key}: {_what_instead(key, overrides)}"
     return text
 
 
-def _nearest_key(key: str, arguments: Sequence[str]) -> str | None:
-    """The key of the composed config that looks most like a misspelt one."""
-    chosen = [a for a in arguments if a.split("=")[0] in GROUPS]
-    composed = compose([*own_configs(arguments), *chosen])
-    known = list(_keys(OmegaConf.to_container(without_hydra(composed))))
-    known += [f"task/{group}" for group in ("noise", "mask", "kernel", "observe", "psf", "sampling", "operators")]
+def _what_instead(key: str, overrides: Sequence[str]) -> str:
+    """What to write for a key that the composed config does not have: the options that have it, or the nearest key."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    chosen = [each.input_line for each in parsed
+              if each.get_key_element() in (*GROUPS, "hydra.searchpath") and not each.is_sweep_override()]
+    composed = compose(chosen)
+    choices = composed.hydra.runtime.choices
+    if owners := _owners(key, choices):
+        group = re.split(r"[./]", key)[0]
+        return f"{group}={choices.get(group)} has no such key: it belongs to {some_of(owners, 6)}"
+    known = [*_keys(OmegaConf.to_container(without_hydra(composed))), *(g for g in groups() if g.startswith("task/"))]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     last = [k for k in known if re.split(r"[./]", k)[-1] == key.split(".")[-1]]  # sigma=50 means task.sigma=50
-    return near[0] if near else last[0] if last else None
+    hint = near[0] if near else last[0] if last else None
+    return "there is no such key: " + (f"did you mean {hint}?" if hint else "--cfg job lists them")
+
+
+def _owners(key: str, choices: Mapping[str, str]) -> list[str]:
+    """What to choose for a key or a group that the chosen options do not have: task=super_resolution for task.factor.
+
+    For what is inside a group, such as task/mask=file, these are the options of the group that take it.
+    """
+    found = []
+    for group in groups():
+        if re.split(r"[./]", key)[0] != group.split("/")[0]:
+            continue
+        parent, _, kind = group.rpartition("/")
+        takers = [f"{parent}={option}" for option in options(parent)
+                  if kind in _content(parent, option)[1]] if parent and group not in choices else []
+        if key == group:
+            found += takers
+        for option in options(group):
+            package, names = _content(group, option)
+            if key.startswith(f"{package}.") and key.removeprefix(f"{package}.") in names:
+                found += takers or [f"{group}={option}"]
+    return list(dict.fromkeys(found))
+
+
+def _content(group: str, option: str) -> tuple[str, list[str]]:
+    """(where an option's keys are in the config, these keys and the groups inside it)."""
+    file = config_folder() / group / f"{option}.yaml"
+    package = re.match(r"# @package (\S+)", file.read_text())
+    tree = OmegaConf.to_container(OmegaConf.load(file))
+    inner = [str(kind) for line in tree.pop("defaults", []) if isinstance(line, dict) for kind in line]
+    return package[1] if package else group.replace("/", "."), [*_keys(tree), *inner]
 
 
 def _keys(tree: Any, prefix: str = "") -> Iterator[str]:

@@ -4,7 +4,28 @@ import os
 import re
 from collections.abc import Sequence
 
-from dip_lab.catalogue import config_folder
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from dip_lab.catalogue import config_folder, groups
+
+SEVERAL = ("regularizer", "logger", "experiment", "callbacks", "task/operators")  # groups that take several options
+OF_FILES = re.compile(r"\.(path|paths|name|root|init_from|dir|subdir)$")  # keys whose values are names of files
+NO_TEXT = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?|true|false|null", re.IGNORECASE)  # even where a file is called so
+
+
+def spelled(arguments: Sequence[str]) -> list[str]:
+    """Overrides for Hydra: names of files are quoted, and `shadow=[...]` is written out.
+
+    Raises:
+        ValueError: a group that takes one option is given a list.
+    """
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if value.startswith("[") and key in groups() and key not in SEVERAL:
+            names = re.sub(r"[][' ]", "", value)
+            raise ValueError(f"{argument}: {key} takes one option; to compare them: python run.py -m {key}={names}")
+    return [_with_quotes(argument) for argument in expand_shadow(arguments)]
 
 
 def expand_shadow(arguments: Sequence[str]) -> list[str]:
@@ -28,39 +49,81 @@ def expand_shadow(arguments: Sequence[str]) -> list[str]:
     return expanded
 
 
-def quote_path(argument: str) -> str:
-    """`data.path=my photo (1).jpg` as Hydra's grammar wants it; so is a colour. Any other value stays as it is.
+def quoted(text: str) -> str:
+    """Any text as a string literal of Hydra's grammar, in which a backslash is only special before a quote.
 
-    >>> quote_path("data.path=no such, file")
-    'data.path=no such, file'
-    >>> quote_path("task.mask.color=#e01b24")
+    >>> print(quoted("it's ${x}"))
+    'it\\'s \\${x}'
+    """
+    found = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), escaped(text))
+    return f"'{found}'"
+
+
+def escaped(text: str) -> str:
+    """The value of OmegaConf that resolves to this text, in which `${` may be a part of a file's name.
+
+    >>> print(escaped("${x}.png"))
+    \\${x}.png
+    """
+    return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", text)
+
+
+def own_configs(folder: str | None) -> list[str]:
+    """The folder of `-cd folder` as an override, for configs that are composed without the command line.
+
+    >>> own_configs("/lab")
+    ["hydra.searchpath=['file:///lab']"]
+    """
+    return [f"hydra.searchpath=[{quoted('file://' + os.path.abspath(folder))}]"] if folder else []
+
+
+def _with_quotes(argument: str) -> str:
+    """`data.path=my photo (1).jpg` as Hydra wants it; also in a list, and among the values of a sweep.
+
+    Between commas, the longest text that is the name of a file counts as one name, and `~/` is the home folder. A text
+    that Hydra cannot read stays as it is, unless the key asks for a file: then what is wrong is that there is none.
+
+    >>> _with_quotes("task.text=no such, file"), _with_quotes("data.path=[1].png")
+    ('task.text=no such, file', "data.path='[1].png'")
+    >>> _with_quotes("task.mask.color=#e01b24")
     "task.mask.color='#e01b24'"
     """
     key, _, value = argument.partition("=")
-    is_number = re.fullmatch(r"[-+]?\d+(\.\d+)?", value)  # a file may be called 25, but task.sigma=25 does not mean it
-    is_colour = re.fullmatch(r"#[0-9a-fA-F]{3,8}", value)
-    if is_colour or ("." in key and value and not is_number and os.path.exists(os.path.expanduser(value))):
+    if "." not in key or not value:
+        return argument
+    if re.fullmatch("#[0-9a-fA-F]{3,8}", value):  # a colour, which Hydra takes for a comment
         return f"{key}={quoted(value)}"
+    around = None if _is_file(value) else re.fullmatch(r"(\[|choice\(|shuffle\()(.*)([])])", value)
+    before, inside, after = around.groups() if around else ("", value, "")
+    names = _names(inside.split(","))
+    argument = f"{key}={before}{','.join(names)}{after}"
+    if OF_FILES.search(key) and not _is_readable(argument):
+        names = [name if _is_readable(f"{key}={name}") else quoted(name) for name in names]
+        argument = f"{key}={before}{','.join(names)}{after}"
     return argument
 
 
-def quoted(text: str) -> str:
-    """A string literal of Hydra's grammar, in which a backslash is only special before a quote.
+def _names(words: Sequence[str]) -> list[str]:
+    """The words between commas; those that together name a file are one, in quotes."""
+    names, start = [], 0
+    while start < len(words):
+        ends = (end for end in range(len(words), start, -1) if _is_file(",".join(words[start:end])))
+        end = next(ends, None)
+        word = ",".join(words[start:end or start + 1])
+        names.append(quoted(os.path.expanduser(word.strip())) if end else word)
+        start = end or start + 1
+    return names
 
-    >>> print(quoted("it's"))
-    'it\\'s'
-    """
-    return "'" + re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), text) + "'"
+
+def _is_file(text: str) -> bool:
+    """Whether there is such a file or folder, or the text starts at a home folder."""
+    place = os.path.expanduser(text.strip())
+    return bool(place) and not NO_TEXT.fullmatch(text) and (place != text.strip() or os.path.exists(place))
 
 
-def own_configs(arguments: Sequence[str]) -> list[str]:
-    """The folder of `-cd folder` as an override, for configs that are composed without the command line.
-
-    >>> own_configs(["-cd", "/lab", "net=tiny"])
-    ['hydra.searchpath=[file:///lab]']
-    """
-    flags = "(?:-cd|--config-dir)"
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if found := re.fullmatch(f"{flags}(?:=(.+))?", argument):
-            return [f"hydra.searchpath=[file://{os.path.abspath(os.path.expanduser(found[1] or following))}]"]
-    return []
+def _is_readable(argument: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return False
+    return True

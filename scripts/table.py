@@ -16,11 +16,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab
 
 from omegaconf import DictConfig, OmegaConf  # noqa: E402
 
-from dip_lab.cli import expand_pictures  # noqa: E402
+from dip_lab.checks import one_line  # noqa: E402
 from dip_lab.compose import cell_at, cells_of, resolved, without_hydra  # noqa: E402
-from dip_lab.mistakes import MISTAKES, explain  # noqa: E402
+from dip_lab.mistakes import MISTAKES, explained  # noqa: E402
 from dip_lab.runs.files import write_text  # noqa: E402
-from dip_lab.spelling import expand_shadow  # noqa: E402
+from dip_lab.spelling import own_configs  # noqa: E402
 from dip_lab.tables.paper_table import Planned, as_csv, as_latex, as_markdown, entries, planned  # noqa: E402
 from dip_lab.utf8 import use_utf8  # noqa: E402
 
@@ -86,10 +86,12 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("experiment", help="a file of configs/experiment, such as paper/denoise25")
     parser.add_argument("--plan", action="store_true", help="what there is to run, and how long it takes here")
     parser.add_argument("--outputs", type=Path, default=Path("outputs"), help="where the runs are (default: outputs)")
+    parser.add_argument("-cd", "--config-dir", help="a folder of your own configs, as that of run.py")
     parser.add_argument("overrides", nargs="*")
     args = parser.parse_intermixed_args(arguments)
-    overrides = expand_pictures(expand_shadow([f"experiment={args.experiment}", *args.overrides]))
-    configs = cells_of(overrides)
+    overrides = [*own_configs(args.config_dir), f"experiment={args.experiment}", *args.overrides]
+    with explained(overrides):
+        configs = cells_of(overrides)
     cells = [planned(resolved(cfg), dict(cfg.hydra.runtime.choices), args.outputs / cfg.name)
              for cfg in configs]
     plan(cells, configs) if args.plan else write_table(cells)
@@ -100,5 +102,5 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except MISTAKES as error:
-        print(explain(error, sys.argv[1:]), file=sys.stderr)
+        print(one_line(error), file=sys.stderr)
         sys.exit(2)

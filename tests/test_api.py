@@ -105,6 +105,13 @@ def test_super_resolution(given, size):
     ({"overrides": ["logger=csv"]}, "logger=csv.*folder"),
     ({"overrides": ["iterations"]}, "iterations"),
     ({"task": "inpaint", "overrides": ["task.mask.path=no/such.png"]}, "no/such.png"),
+    ({"overrides": ["data.size=8"]}, "data.size=8: the picture is given"),
+    ({"overrides": ["data.clean=true"]}, "data.clean=true: the picture is given"),
+    ({"overrides": ["+data=file"]}, "data=file: the picture is given"),
+    ({"overrides": {"task.sigma": 25}}, r"list of texts: overrides=\['task.sigma=25'\]"),
+    ({"overrides": "task.sigma=25 seed=1"}, r"overrides=\['task.sigma=25', 'seed=1'\]"),
+    ({"overrides": [("task.sigma", 25)]}, "is not a text"),
+    ({"net": ["skip", "unet"]}, "net takes one option.*-m net=skip,unet"),
 ])
 def test_a_mistake_is_one_line(options, message):
     with pytest.raises(ValueError, match=message) as raised:
@@ -155,6 +162,16 @@ def test_with_a_folder_there_are_the_files_of_a_run(tmp_path):
         restore(255 - COLOUR, *options, folder=tmp_path / "a" / "run")
     with pytest.raises(ValueError, match="another experiment or picture"):
         restore(COLOUR, folder=tmp_path / "a" / "run")
+
+
+def test_names_of_files_and_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("[1], it's.png", "${y}.png"):
+        Image.fromarray(GREY).save(name)
+        restored = dip_lab.restore(None, overrides=[*FAST, "data=file", f"data.path={name}"], folder=f"~/{name}")
+        assert restored.image.shape == (1, 1, 16, 20) and (tmp_path / "home" / name / "result.json").exists()
+    assert not Path("~").exists()
 
 
 def test_a_tracker_of_lightning_writes_into_the_folder(tmp_path, monkeypatch):

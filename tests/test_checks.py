@@ -5,13 +5,16 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
-from dip_lab.build import check
+from dip_lab.build import checked
 from dip_lab.callbacks.checkpoint import Checkpoint
 from dip_lab.callbacks.guard import Guard
 from dip_lab.callbacks.progress import Progress
 from dip_lab.checks import flag, integer, number, one_of
+from dip_lab.data.images import Images
+from dip_lab.data.sizes import resize_to
 from dip_lab.splits.seeds import Seeds
 from dip_lab.splits.tiles import Tiles
 
@@ -33,6 +36,14 @@ def test_no_number(value):
         number("average.decay", value, 0)
 
 
+def test_a_whole_float_is_an_integer():
+    assert integer("k", 1e3, 1) == 1000 and isinstance(integer("k", 1e3), int)
+    assert isinstance(one_of("k", 4.0, (2, 4)), int) and isinstance(Seeds(2.0).count, int)
+    cfg = checked(config(iterations=1e3, log_every=5.0, log_every_image=1e1, seed=3.0))
+    assert all(isinstance(cfg[key], int) for key in ("iterations", "log_every", "log_every_image", "seed"))
+    assert cfg.iterations == 1000 and resize_to(Images("grey", torch.zeros(1, 1, 16, 32)), 1.6e1).pixels.shape[-1] == 16
+
+
 def test_the_ends_of_a_range():
     with refused("k=0: give a number above 0 and at most 1"):
         number("k", 0, 0, 1, above=True)
@@ -42,7 +53,7 @@ def test_the_ends_of_a_range():
         integer("k", 13, 1, 12)
 
 
-@pytest.mark.parametrize("value", ["1", None, True, 1.0, 0, [1]])
+@pytest.mark.parametrize("value", ["1", None, True, 1.5, math.inf, math.nan, 0, [1]])
 def test_no_whole_number(value):
     with refused(f"k={value}: give a whole number of at least 1"):
         integer("k", value, 1)
@@ -90,18 +101,18 @@ def config(**values):
 @pytest.mark.parametrize("value", [True, 2.5, "abc", None])
 def test_the_experiment_wants_whole_numbers(key, value):
     with pytest.raises(ValueError, match=f"^{key}={value}: give a whole number"):
-        check(config(**{key: value}))
+        checked(config(**{key: value}))
 
 
 @pytest.mark.parametrize("lr", ["abc", 0, -1, True, None])
 def test_the_experiment_wants_a_step_above_0(lr):
     with refused(f"optimizer.lr={lr}: give a number above 0"):
-        check(config(optimizer={"lr": lr}))
+        checked(config(optimizer={"lr": lr}))
 
 
 def test_the_largest_gradient_is_above_0():
     with refused("descent.clip=0: give a number above 0"):
-        check(config(descent={"clip": 0}))
+        checked(config(descent={"clip": 0}))
 
 
 @pytest.mark.parametrize(("make", "said"), [
@@ -115,7 +126,7 @@ def test_splits_check_their_values(make, said):
 
 
 def test_the_experiment_takes_an_optimizer_without_lr():
-    check(config())
-    check(config(optimizer={"rho": 0.9}))
+    checked(config())
+    checked(config(optimizer={"rho": 0.9}))
     with refused("precision=fp8: choose auto, bf16 or float32"):
-        check(config(precision="fp8"))
+        checked(config(precision="fp8"))

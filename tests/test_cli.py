@@ -17,9 +17,10 @@ from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 from dip_lab import cli, experiment
-from dip_lab.compose import cell_at, register_resolvers
+from dip_lab.compose import cell_at, cells_of, compose, register_resolvers
 from dip_lab.runs import files
 from dip_lab.runs.claims import LOCK
+from dip_lab.spelling import own_configs
 
 RUN = Path(__file__).resolve().parents[1] / "run.py"
 TINY = ["logger=none", "iterations=2", "log_every=1", "device=cpu", "net=skip_narrow", "net.width=4", "net.depth=2",
@@ -82,6 +83,17 @@ MISTAKES = {
     "net._target_=dip_lab.nets.skip.Skp": ["dip_lab.nets.skip.Skp", "cannot be imported"],
     "name=${nope}": ["nope"],
     "task.sigma=[1": ["task.sigma=[1", "quote"],
+    "data=file data.path=[1].png": ["no such file", "[1].png"],
+    "task=inpaint task.mask.path=it's{1}.png": ["no such file", "it's{1}.png"],
+    "net=[skip,unet]": ["net takes one option", "-m net=skip,unet"],
+    "task/noise=[none,poisson]": ["task/noise takes one option"],
+    "--task inpaint": ["--task", "no dashes", "task=inpaint"],
+    "-m --task=inpaint": ["--task=inpaint", "no dashes", "task=inpaint"],
+    "task.factor=3": ["task.factor: task=denoise has no such key", "task=super_resolution"],
+    "task.mask.path=a.png": ["task=denoise has no such key: it belongs to task=inpaint"],
+    "task/mask=file": ["task=denoise has no such key: it belongs to task=inpaint"],
+    "regularizer.tv.weight=1": ["regularizer=none has no such key: it belongs to regularizer=tv"],
+    "-cd nowhere": ["nowhere", "not found"],
 }
 
 
@@ -293,12 +305,44 @@ def test_one_cell_for_each_picture_of_a_folder(command):
     assert all(re.fullmatch(r"[\w.-]+", cell.name) for cell in cells())
 
 
-@pytest.mark.parametrize("name", ["my photo (1), copy.png", "it's [x]=$.png", "ends\\'.png"])
+ODD = ["my photo (1), copy.png", "it's [x]=$.png", "ends\\'.png", "${y}.png", "a\\${y}.png"]
+
+
+@pytest.mark.parametrize("name", ODD)
 def test_a_path_needs_no_quotes_beyond_the_shells(name, command):
     save_picture(Path(name))
     code, said = command(*TINY, "iterations=0", "data=file", f"data.path={name}")
     assert code == 2 and "iterations=0" in said, said
     assert results()[0]["picture"] == Path(name).stem
+
+
+def test_nor_do_several_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ODD:
+        save_picture(Path(name))
+    assert [*compose(["data=sources", f"data.paths=[{','.join(ODD)}]"]).data.paths] == ODD
+    swept = cells_of(["data=file", f"data.path={','.join(ODD)}"])
+    assert [cfg.data.path for cfg in swept] == ODD
+    assert [cell_at(cfg, cfg.hydra, None).picture for cfg in swept] == [Path(name).stem for name in ODD]
+    home = compose(["data=file", "data.path=~/[1].png", "hydra.run.dir=~/runs"])
+    assert (home.data.path, home.hydra.run.dir) == (f"{tmp_path}/[1].png", f"{tmp_path}/runs")
+
+
+def test_paths_start_where_the_command_was_typed(command):
+    save_picture(Path("a.png"))
+    code, said = command("-m", *TINY, "data=file", "data.path=a.png", "hydra.job.chdir=true")
+    assert code == 0 and results()[0]["picture"] == "a" and results()[0]["status"] == "done", said
+
+
+@pytest.mark.parametrize("start", [[str(RUN)], ["-m", "dip_lab"]])
+def test_a_reader_that_goes_away(start):
+    """It is written to a pipe that is closed, as `head -1` closes it."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    ran = subprocess.run([sys.executable, *start, "--help"], stdout=theirs, stderr=subprocess.PIPE, cwd=RUN.parent)
+    os.close(theirs)
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 def test_the_hash_ignores_how_a_fit_is_watched():
@@ -400,27 +444,99 @@ def set5(tmp_path, monkeypatch):
     monkeypatch.setenv("DIP_LAB_DATA", str(tmp_path / "data"))
 
 
+def pictures(*arguments: str) -> list[tuple]:
+    """(picture, another key's value) of the cells of a sweep."""
+    return [(cell_at(cfg, cfg.hydra, None).picture, cfg.data.get("size")) for cfg in cells_of(arguments)]
+
+
+SET5 = ["baby", "bird", "butterfly", "head", "woman"]
+
+
 @pytest.mark.parametrize("arguments, names", [
-    (["-m", "data=set5"], ["baby", "bird", "butterfly", "head", "woman"]),
-    (["-m", "data=set5", "data.name=glob(b*)"], ["baby", "bird", "butterfly"]),
-    (["-m", "data=set5", "data.name='glob(*y)'"], ["baby", "butterfly"]),
-    (["experiment=paper/sr_x4_set5", "data.name=glob(w*)"], ["woman"]),
+    (["data=set5", "data.name=glob(b*)"], ["baby", "bird", "butterfly"]),
+    (["data=set5", "data.name=bird"], ["bird"]),
+    (["data=sample,set5"], ["astronaut", *SET5]),
+    (["data=set5", "data.name=glob([b*,h*],exclude=*y)"], ["bird", "head"]),
+    (["experiment=paper/sr_x4_set5", "baseline=none", "data.name=glob(w*)"], ["woman"]),
+    (["experiment=paper/sr_x4_set5,paper/sr_x8_set5", "baseline=none", "data.name=bird"], ["bird", "bird"]),
 ])
 def test_the_pictures_of_a_set(arguments, names, set5):
-    expanded = cli.expand_pictures(arguments)
-    assert expanded[-1] == "data.name=" + ",".join(f"'{name}'" for name in names)
-    assert not [argument for argument in expanded[:-1] if argument.startswith("data.name")]
+    assert [picture for picture, _ in pictures(*arguments)] == names
+
+
+def test_a_set_is_swept_with_everything_else(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one/a", "one/b", "two/b", "two/c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        save_picture(tmp_path / f"{name}.png")
+    folder = ("data=folder", "data.path=one,two")
+    assert pictures(*folder, "data.name=glob(b*)", "data.size=choice(8,9)") == [("b", 8), ("b", 9)] * 2
+    with pytest.raises(ValueError, match=r"data.name=glob\(c\*\): no such picture; there are a.png, b.png"):
+        pictures(*folder, "data.name=glob(c*)")
 
 
 def test_the_groups_of_a_folder(tmp_path):
     for name in ("Camp_IR", "Camp_Vis", "Road_IR", "Road_Vis", "alone"):
         Image.new("L", (16, 16)).save(tmp_path / f"{name}.png")
-    expanded = cli.expand_pictures(["-m", "data=pairs", f"data.path={tmp_path}", "task=fusion"])
-    assert expanded[-1] == "data.name='Camp','Road'"
+    found = pictures("data=pairs", f"data.path={tmp_path}", "task=fusion")
+    assert [picture for picture, _ in found] == ["Camp", "Road"]
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder of own configs: a data source of two pictures, and an experiment that sweeps it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos/a", "photos/b", "own/data/mine", "own/experiment/both"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    for name in "ab":
+        save_picture(tmp_path / "photos" / f"{name}.png", shade=40 if name == "a" else 0)
+    (tmp_path / "own/data/mine.yaml").write_text(
+        "# Mine\n_target_: dip_lab.data.folder.Folder\npath: photos\nname: null\nsize: 16\nclean: true\n")
+    (tmp_path / "own/experiment/both.yaml").write_text(
+        "# @package _global_\ndefaults: [override /data: mine]\nname: both\n"
+        "hydra: {mode: MULTIRUN, sweeper: {params: {data.name: glob(*), stopping: 'fixed,wmv'}}}\n")
+
+
+@pytest.mark.parametrize("flags", [["-m", "-cd", "own"], ["-m", "--config-dir=own"]])
+def test_a_sweep_finds_own_configs(flags, own, command):
+    code, said = command(*TINY[:-1], "net.width=4", *flags, "data=mine", "task.sigma=20")
+    assert code == 0 and said.splitlines()[-1].startswith("2 done"), said
+    assert {result["picture"] for result in results()} == {"a", "b"}
+
+
+def test_so_does_its_table(own, script_of, capsys):
+    assert len(cells_of([*own_configs("own"), "experiment=both"])) == 4
+    with pytest.raises(ValueError, match="experiment is one of"):
+        script_of("table").main(["nope", "-cd", "own"])
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["data.path=glob(*.png)", "data=file"], "data.path=glob(*.png): there is nothing to sweep over"),
+    (["seed=range(3,3)"], "seed=range(3,3): there is nothing to sweep over"),
+    (["seed=interval(0,1)"], "hydra/sweeper=optuna"),
+    (["data=folder,file", "data.path=nope"], "data.path: nope is not a folder"),
+    (["data=set5,file", "data.path=a.png"], "data.path: data=set5 has no such key: it belongs to data=array, "),
+    (["net=skip_fast,skip_narrow", "task.sigmaa=3"], "task.sigmaa: there is no such key: did you mean task.sigma?"),
+])
+def test_a_sweep_that_cannot_be(arguments, said, command):
+    code, printed = command("-m", "logger=none", *arguments)
+    assert code == 2 and said in printed and len(printed.strip().splitlines()) == 1, printed
+    assert not Path("outputs").exists()
+
+
+def test_settings_of_a_swept_group(command):
+    (folder := Path("outputs/denoise/0")).mkdir(parents=True)
+    (folder / "result.json").write_text('{"status": "done"}')
+    code, said = command("-m", "baseline=nlm_slow,nlm", *TINY, "baseline.h=0.7", "hydra.sweep.subdir=${hydra.job.num}")
+    assert code == 0 and said.splitlines()[-1].startswith("1 done, 1 skipped"), said
+    assert json.loads(Path("outputs/denoise/1/result.json").read_text())["config"]["baseline"]["h"] == 0.7
+
+
+def test_rules_in_the_shadow_are_swept(tmp_path):
+    assert [list(cfg.shadow) for cfg in cells_of(["shadow=[emv],[wmv,fixed]"])] == [["emv"], ["wmv", "fixed"]]
 
 
 def test_pictures_that_cannot_be_chosen(command, set5):
-    assert cli.expand_pictures(["data=set5", "data.name=bird"]) == ["data=set5", "data.name=bird"]
     for arguments, message in (
         (["-m", "data=set5", "data.name=glob(x*)"], "glob(x*): no such picture; there are baby, bird"),
         (["-m", "data.name=glob(*)"], "only a folder and a data set have pictures to choose from"),

@@ -45,11 +45,11 @@ class Collection(Source):
         from dip_lab.data.images import read_picture
         from dip_lab.data.sizes import crop_to_multiple, resize_to
 
-        integer("data.multiple", self.multiple, 1)
+        multiple = integer("data.multiple", self.multiple, 1)
         files = self._files()
         name = of_set(list(files), self.name)
         picture = read_picture(located(files[name], self.root), name)
-        return replace(resize_to(crop_to_multiple(picture, self.multiple), self.size), root=self.root)
+        return replace(resize_to(crop_to_multiple(picture, multiple), self.size), root=self.root)
 
     def _files(self) -> dict[str, str]:
         return pictures_of(self.folders, self.root)

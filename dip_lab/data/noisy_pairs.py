@@ -48,8 +48,7 @@ class NoisyPairs(Source):
         from dip_lab.data.images import MIN_SIDE, read_picture
         from dip_lab.data.sizes import centre_crop
 
-        if self.crop is not None:
-            integer("data.crop", self.crop, MIN_SIDE)
+        crop = None if self.crop is None else integer("data.crop", self.crop, MIN_SIDE)
         pairs = self._pairs()
         name = of_set(list(pairs), self.name)
         files = pairs[name]
@@ -63,7 +62,7 @@ class NoisyPairs(Source):
             sizes = ["{2} x {1} px with {0} channels".format(*each.pixels.shape[1:]) for each in (observed, target)]
             raise ValueError(f"data.name={name}: {name}{OBSERVED} is {sizes[0]}, {name}{TARGET} is {sizes[1]}: "
                              "give two pictures of one size")
-        return replace(centre_crop(target, self.crop), observed=centre_crop(observed, self.crop).pixels, root=self.root)
+        return replace(centre_crop(target, crop), observed=centre_crop(observed, crop).pixels, root=self.root)
 
     def _pairs(self) -> dict[str, dict[str, str]]:
         """Name -> ending -> file; a picture whose other half is missing has a single entry."""

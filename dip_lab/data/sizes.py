@@ -7,6 +7,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor
 
+from dip_lab.checks import whole
 from dip_lab.data.images import MIN_SIDE, Images, PictureError
 
 
@@ -19,6 +20,7 @@ def resize_to(picture: Images, size: int | None) -> Images:
     >>> resize_to(Images("grey", torch.full((1, 1, 32, 64), 0.5)), 16).pixels.shape
     torch.Size([1, 1, 8, 16])
     """
+    size = whole(size)
     _check_target(size)
     height, width = picture.pixels.shape[-2:]
     longest = max(height, width)
@@ -43,6 +45,7 @@ def centre_crop(picture: Images, size: int | None, centre: tuple[float, float] =
         size: Side in px.
         centre: Middle of the cut as fractions of (height, width); moved inwards if it would stick out.
     """
+    size = whole(size)
     _check_target(size)
     if size is None:
         return picture

@@ -31,9 +31,10 @@ UPSAMPLINGS = ("bilinear", "nearest")
 
 def kernel_size(key: str, value: object) -> int:
     """Return `value` if it is odd: a convolution with such a kernel can keep the size of the picture."""
-    if integer(key, value, 1) % 2 == 0:
-        raise ValueError(f"{key}={value}: give an odd whole number: 1, 3, 5, 7 ...")
-    return value
+    size = integer(key, value, 1)
+    if size % 2 == 0:
+        raise ValueError(f"{key}={size}: give an odd whole number: 1, 3, 5, 7 ...")
+    return size
 
 
 def listed(key: str, value: object) -> list:

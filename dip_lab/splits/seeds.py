@@ -35,7 +35,7 @@ class Seeds:
     count: int
 
     def __post_init__(self) -> None:
-        integer("splits.seeds.count", self.count, 1)
+        object.__setattr__(self, "count", integer("splits.seeds.count", self.count, 1))
 
     def divides(self, piece: Piece) -> bool:
         return self.count > 1

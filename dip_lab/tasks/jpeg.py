@@ -54,7 +54,7 @@ def compression(quality: int, sampling: str, tables: str | None) -> Compression:
         ValueError: `quality` is not from 1 to 100; `sampling` is not 4:4:4, 4:2:2 or 4:2:0; the file does not exist, is
             not a JPEG, or has another sampling.
     """
-    integer("task.quality", quality, 1, 100)
+    quality = integer("task.quality", quality, 1, 100)
     number = SAMPLING[one_of("task.sampling", sampling, tuple(SAMPLING))]
     if tables is not None:
         return _compression_of(os.path.expanduser(str(tables)))

@@ -283,7 +283,7 @@ class Text(Mask):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        integer("task.mask.lines", self.lines, 1)
+        object.__setattr__(self, "lines", integer("task.mask.lines", self.lines, 1))
         number("task.mask.size", self.size, 0, 1, above=True)
         if not str(self.text).strip():
             raise ValueError("task.mask.text is empty: give the words to draw, task.mask.text='some words'")

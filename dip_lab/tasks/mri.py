@@ -204,7 +204,7 @@ class Radial(Sampling):
     spokes: int
 
     def __post_init__(self) -> None:
-        integer("task.sampling.spokes", self.spokes, 1)
+        object.__setattr__(self, "spokes", integer("task.sampling.spokes", self.spokes, 1))
 
     def __call__(self, picture: Images, seed: int) -> Tensor:
         height, width = picture.pixels.shape[-2:]

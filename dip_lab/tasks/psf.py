@@ -36,7 +36,7 @@ class Gaussian(PointSpread):
     sigma: float
 
     def __post_init__(self) -> None:
-        integer("task.psf.size", self.size, 1)
+        object.__setattr__(self, "size", integer("task.psf.size", self.size, 1))
         number("task.psf.sigma", self.sigma, 0, above=True)
 
     def kernel(self) -> Tensor:
@@ -53,7 +53,7 @@ class Box(PointSpread):
     size: int
 
     def __post_init__(self) -> None:
-        integer("task.psf.size", self.size, 1)
+        object.__setattr__(self, "size", integer("task.psf.size", self.size, 1))
 
     def kernel(self) -> Tensor:
         return torch.full((self.size, self.size), 1 / self.size**2, dtype=torch.float64)

@@ -34,9 +34,10 @@ class Mode:
     apart: str = "video=per_frame"
 
     def __post_init__(self) -> None:
-        integer("video.chunk", self.chunk, 1)
-        integer("video.overlap", self.overlap, 0, self.chunk - 1)
-        integer("video.batch", self.batch, 1)
-        integer("video.keyframes", self.keyframes, 1)
-        if integer("video.kernel", self.kernel, 1, 3) == 2:
+        object.__setattr__(self, "chunk", integer("video.chunk", self.chunk, 1))
+        object.__setattr__(self, "overlap", integer("video.overlap", self.overlap, 0, self.chunk - 1))
+        object.__setattr__(self, "batch", integer("video.batch", self.batch, 1))
+        object.__setattr__(self, "keyframes", integer("video.keyframes", self.keyframes, 1))
+        object.__setattr__(self, "kernel", integer("video.kernel", self.kernel, 1, 3))
+        if self.kernel == 2:
             raise ValueError("video.kernel=2: give 1 or 3")

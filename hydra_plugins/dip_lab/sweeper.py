@@ -1,20 +1,24 @@
 """The sweeper of dip_lab, `hydra/sweeper=cells`. Hydra takes plugins only from packages inside `hydra_plugins`."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from dip_lab import sweep
-from dip_lab.compose import Params, cell_at, combinations
+from dip_lab.compose import cell_at
+from dip_lab.compose import cells as cells_of
 from dip_lab.instantiate import instantiate
+from dip_lab.mistakes import explained
 from dip_lab.runs.files import write_text
 from dip_lab.runs.folder import is_done, settled
 from dip_lab.runs.identity import Cell
 from dip_lab.runs.ours import protect, refuse_another, refuse_group
+from dip_lab.spelling import quoted
 
 
 class CellSweeper(Sweeper):
@@ -24,12 +28,12 @@ class CellSweeper(Sweeper):
 
     Args:
         params: {key: values} to be swept, written as on the command line, which overrides them; or a list of such
-            maps, whose sweeps follow each other.
+            maps, whose sweeps follow each other. Not kept: a sweep over experiments reads those of each experiment.
         max_batch_size: cells handed to the launcher at once; None: all of them.
     """
 
-    def __init__(self, params: Params | None, max_batch_size: int | None):
-        self.params, self.max_batch_size = params or {}, max_batch_size
+    def __init__(self, params: Mapping[str, str] | Sequence[Mapping[str, str]] | None, max_batch_size: int | None):
+        self.max_batch_size = max_batch_size
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
@@ -45,8 +49,9 @@ class CellSweeper(Sweeper):
         cells: dict[Path, list[str]] = {}
         answers: dict[Path, DictConfig] = {}
         hashes: dict[Path, str] = {}
-        for overrides in combinations(loader, self.params, arguments):
-            cfg = loader.load_sweep_config(self.config, overrides)
+        for number, (overrides, cfg) in enumerate(cells_of(loader, self._load, arguments)):
+            with open_dict(cfg):
+                cfg.hydra.job.num = number
             hydra_config.set_config(cfg)  # the name of a cell needs its choices
             group = Path(cfg.hydra.sweep.dir).absolute()
             folder = Path(os.path.normpath(group / cfg.hydra.sweep.subdir))
@@ -58,7 +63,8 @@ class CellSweeper(Sweeper):
                 raise ValueError(f"hydra.sweep.subdir: two cells of this sweep have the folder {folder}")
             if folder not in cells:
                 self._protect(cell, cfg.rerun)
-            cells.setdefault(folder, overrides)
+            # Said to the launcher, which counts only the cells that it starts: a folder may be `${hydra.job.num}`.
+            cells.setdefault(folder, [*overrides, f"hydra.sweep.subdir={quoted(cfg.hydra.sweep.subdir)}"])
             if answers.setdefault(folder, cfg.answer) != cfg.answer:
                 raise ValueError("answer=...: a sweep writes one format; give its command once for each (what is done "
                                  "is not fitted again from the start)")
@@ -74,6 +80,11 @@ class CellSweeper(Sweeper):
         if rerun or not all(settled(folder, retry_failed, is_written) for folder in cells):
             write_text(Path(self.config.hydra.sweep.dir) / "multirun.yaml", OmegaConf.to_yaml(self.config))
         sweep.compute(cells, self.launcher.launch, rerun, retry_failed, self.max_batch_size, is_written)
+
+    def _load(self, overrides: Sequence[str]) -> DictConfig:
+        """A cell's config; a mistake is explained by the cell's own overrides, and not by those of the command."""
+        with explained([*OmegaConf.to_container(self.config.hydra.overrides.hydra), *overrides]):
+            return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
 
     @staticmethod
     def _protect(cell: Cell, rerun: bool) -> None:

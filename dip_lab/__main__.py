@@ -1,0 +1,6 @@
+"""`python -m dip_lab task=inpaint net=segnet` is `python run.py task=inpaint net=segnet`."""
+
+from dip_lab.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())
