@@ -6,8 +6,9 @@ import json
 import pytest
 import torch
 
-from dip_lab.compose import compose, expand_shadow
+from dip_lab.compose import compose
 from dip_lab.loggers.tracker import Tracker
+from dip_lab.spelling import expand_shadow
 
 ALL = "shadow=[discrepancy,emv,fixed,oracle,plateau,self_validation]"
 
