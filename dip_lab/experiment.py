@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
@@ -43,6 +44,7 @@ def run(cfg: DictConfig, cell: Cell, images: Images | None = None,
         restoration = restored_by_baseline(plan) if plan.baseline else restored(plan, plan.whole, plan.splits)
         with kept(restoration, cell.folder):
             restoration = presented(restoration, plan.whole.problem, plan.fps)
+            restoration = replace(restoration, info=plan.answer.info(restoration.image.shape[1]))
             if cell.folder:
                 restoration.save(cell.folder, plan.answer.files)
         plan.tracker.report(restoration)

@@ -29,7 +29,8 @@ def to_uint16(pixels: torch.Tensor) -> np.ndarray:
     return levels.astype(np.uint16, order="C")
 
 
-def encode_png(pixels: torch.Tensor, bits: int = 8, icc: bytes | None = None, exif: bytes | None = None) -> bytes:
+def encode_png(pixels: torch.Tensor, bits: int = 8, icc: bytes | None = None, exif: bytes | None = None,
+               dpi: tuple[float, float] | None = None) -> bytes:
     """(1, C, H, W) in [0, 1] as a PNG: grey, grey with transparency, RGB or RGBA for C = 1 to 4.
 
     Args:
@@ -37,15 +38,16 @@ def encode_png(pixels: torch.Tensor, bits: int = 8, icc: bytes | None = None, ex
         bits: 8 or 16.
         icc: the ICC profile.
         exif: EXIF data, which begin with `Exif\\0\\0`.
+        dpi: pixels per inch across and down.
     """
     if bits == 16:  # Pillow writes no 16-bit colour
-        return _png16(to_uint16(pixels), icc, exif)
+        return _png16(to_uint16(pixels), icc, exif, dpi)
     buffer = io.BytesIO()
-    Image.fromarray(to_uint8(pixels)).save(buffer, format="PNG", icc_profile=icc, exif=exif or b"")
+    Image.fromarray(to_uint8(pixels)).save(buffer, format="PNG", icc_profile=icc, exif=exif or b"", dpi=dpi)
     return buffer.getvalue()
 
 
-def _png16(samples: np.ndarray, icc: bytes | None, exif: bytes | None) -> bytes:
+def _png16(samples: np.ndarray, icc: bytes | None, exif: bytes | None, dpi: tuple[float, float] | None) -> bytes:
     """The file of (H, W, C) uint16 (https://www.w3.org/TR/png-3/); each row is stored as its difference to that above.
     """
     height, width, channels = samples.shape
@@ -56,6 +58,8 @@ def _png16(samples: np.ndarray, icc: bytes | None, exif: bytes | None) -> bytes:
     file = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">2I5B", width, height, 16, colour, 0, 0, 0))
     if icc:
         file += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
+    if dpi:
+        file += _chunk(b"pHYs", struct.pack(">2IB", *(round(each / 0.0254) for each in dpi), 1))  # per metre
     if exif:
         file += _chunk(b"eXIf", exif.removeprefix(b"Exif\0\0"))
     return file + _chunk(b"IDAT", zlib.compress(lines)) + _chunk(b"IEND", b"")

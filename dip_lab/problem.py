@@ -3,6 +3,7 @@
 import copy
 import functools
 import hashlib
+import logging
 import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dip_lab.data.images import Images, read_picture
+from dip_lab.data.array import check_sides
+from dip_lab.data.images import MIN_SIDE, Images, read_picture
 from dip_lab.data.registry import located
 from dip_lab.frames import ALL, stacked
 from dip_lab.randomness import seed_of
@@ -21,6 +23,8 @@ from dip_lab.tasks.noise import NoNoise, estimated_std
 from dip_lab.tasks.noise_estimate import NoiseEstimate, estimate_noise
 from dip_lab.tasks.operators import Operator, Stack, prepare, windowed
 from dip_lab.tasks.views import View, is_picture
+
+log = logging.getLogger(__name__)
 
 
 class Problem(nn.Module):
@@ -235,7 +239,11 @@ class Task:
         if given and images.observed is not None:
             images = replace(images, pixels=images.observed, observed=None)
         operator, noise, target = self.operator, self.noise, images.pixels
+        if not given:
+            check_sides(images)
         prepare(operator, images, seed, given)
+        if given and min(operator.image_shape(tuple(images.pixels.shape[1:]))[1:]) < MIN_SIDE:
+            check_sides(images)  # a sinogram or another measurement may be as narrow as it likes
         self.view.prepare(images)
         if getattr(noise, "optional", False) and not images.clean:
             noise = NoNoise()
@@ -281,7 +289,11 @@ class Task:
         Raises:
             ValueError: its size or channels are not those of the operator's observation of the picture.
         """
-        observation = read_picture(located(self.observation, images.root)).pixels
+        file = read_picture(located(self.observation, images.root))
+        observation, profile = file.pixels, file.conventions.profile
+        if profile and file.conventions.icc != images.conventions.icc:
+            log.info("task.observation=%s: its ICC profile %s is not kept, the restored file has %s", self.observation,
+                     profile, "the target's" if images.conventions.icc else "none")
         expected = self.operator(images.pixels)
         if observation.shape != expected.shape:
             (_, channels, rows, columns), (_, wanted, height, width) = observation.shape, expected.shape

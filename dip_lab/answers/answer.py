@@ -1,7 +1,7 @@
 """The files that hold the answer: a PNG, and beside it the format that was asked for."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,9 @@ class Answer:
         if longest is not None and max(height, width) > longest:
             raise ValueError(f"answer={name}: the answer has {width} x {height} px, but this format holds at most "
                              f"{longest} px a side: choose answer=tiff or png16")
+        if self.conventions.bits == 16 and self.format.bits == 8:
+            beside = "" if isinstance(self.format, Png) else ", the PNG beside it keeps the picture's 16"
+            log.info("answer=%s: 8 bits a channel%s", name, beside)
         if self.alpha is not None and not self.format.transparent and bool((self.alpha < 1).any()):
             log.info("answer=%s: this format has no transparency, the PNG beside it keeps the picture's", name)
 
@@ -56,6 +59,11 @@ class Answer:
         conventions = self.conventions.fitting(image.shape[1])
         for suffix, each in formats.items():
             yield suffix, each.encode(self._with_alpha(image) if each.transparent else image, conventions)
+
+    def info(self, channels: int) -> Mapping[str, bytes]:
+        """What a PIL image of so many channels has beside its pixels, under Pillow's own keys."""
+        kept = self.conventions.fitting(channels)
+        return {key: value for key, value in (("icc_profile", kept.icc), ("exif", kept.exif)) if value}
 
     def file(self, stem: Path) -> Path:
         """The file that was asked for; `stem` is its folder and the answer's name."""

@@ -17,11 +17,13 @@ class Format:
     Attributes:
         suffix: of the file's name, such as `.tiff`.
         transparent: whether it can hold transparency.
+        bits: the most a channel that it can hold.
         longest: the longest side that it can hold, in px; None: any.
     """
 
     suffix: str
     transparent = True
+    bits: int | None = 8
     longest: int | None = None
 
     def encode(self, pixels: Tensor, conventions: Conventions) -> bytes:

@@ -42,5 +42,5 @@ class Jpeg(Format):
             log.warning("answer=jpeg: the EXIF data of %d bytes are left out, JPEG holds %d", len(exif), SEGMENT)
             exif = b""
         Image.fromarray(to_uint8(pixels)).save(stored, "JPEG", quality=self.quality, subsampling=0, exif=exif,
-                                               icc_profile=conventions.icc)
+                                               icc_profile=conventions.icc, dpi=conventions.dpi or (0, 0))
         return stored.getvalue()

@@ -32,7 +32,7 @@ class Png(Format):
     def encode(self, pixels: Tensor, conventions: Conventions) -> bytes:
         from dip_lab.png import encode_png
 
-        return encode_png(pixels, self.bits or conventions.bits, conventions.icc, conventions.exif)
+        return encode_png(pixels, self.bits or conventions.bits, conventions.icc, conventions.exif, conventions.dpi)
 
     def is_written(self, stem: Path) -> bool:
         """True if any depth will do: a fit always writes a PNG, and who removed it does not want it again."""

@@ -21,6 +21,7 @@ class Tiff(Format):
     """
 
     suffix = ".tiff"
+    bits = 16
 
     def encode(self, pixels: Tensor, conventions: Conventions) -> bytes:
         from PIL import Image

@@ -1,5 +1,6 @@
 """The frames of clips: a folder of pictures, an animation (GIF, APNG, WebP, multipage TIFF) or a video file."""
 
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -9,16 +10,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from dip_lab.data.images import Images, PictureError, as_images, read_picture
+from dip_lab.data.images import Images, PictureError, as_images, from_pil, read_picture
 from dip_lab.data.listing import FORMATS, all_pictures_in
 from dip_lab.data.sizes import resize_to
 from dip_lab.frames import frames_buffer
+
+log = logging.getLogger(__name__)
 
 
 def read_clip(path: str | Path, selection: slice, size: int | None = None) -> Images:
     """The frames of `selection` as one stack, (T, C, H, W); grey frames among coloured ones become RGB.
 
-    Their transparency, and what the files say beside their pixels, is left out.
+    What the files say beside their pixels is left out, with one line in the log.
     """
     count, pixels = count_frames(path, selection), None
     for index, frame in enumerate(frames_of(path, selection)):
@@ -30,6 +33,8 @@ def read_clip(path: str | Path, selection: slice, size: int | None = None) -> Im
             grey, pixels = pixels, frames_buffer(count, *planes.shape)
             pixels[:index] = grey[:index]
         pixels[index] = planes
+    if lost := small.conventions.all:
+        log.info("%s: not kept in the restored frames: %s", path, ", ".join(lost))
     return Images(Path(path).stem, pixels, selection=selection, changes=small.changes, original=small.original)
 
 
@@ -108,7 +113,7 @@ def _animation(path: Path, indices: range) -> Iterator[Images]:
                 image.seek(index)
                 plain = image.mode in ("1", "L", "RGB") or image.mode.startswith(("I", "F"))
                 grey = "L" if image.mode in ("LA", "La") else "RGB"
-                yield as_images(image.copy() if plain else image.convert(grey), f"frame {index}")
+                yield from_pil(image.copy() if plain else image.convert(grey), f"frame {index}")
     except PictureError:
         raise
     except Exception as error:

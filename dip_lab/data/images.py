@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from dip_lab.data.conventions import Conventions, conventions_of
+from dip_lab.data.conventions import Conventions, announce, conventions_of
 from dip_lab.data.deep import is_deep, sixteen_bits
 from dip_lab.data.listing import FORMATS
 
@@ -119,11 +119,14 @@ def as_images(value: object, name: str | None = None) -> Images:
     if isinstance(value, Images):
         return value if name is None else replace(value, name=name)
     if isinstance(value, str | Path):
-        return read_picture(value, name)
+        picture = read_picture(value, name)
+        announce(value, picture)
+        return picture
     name = "picture" if name is None else name
     if isinstance(value, Image.Image):
-        _check_size(name, *value.size)
-        return _from_image(ImageOps.exif_transpose(value), value, name, name)
+        picture = from_pil(value, name)
+        announce(name, picture)
+        return picture
     if isinstance(value, torch.Tensor):
         if not value.is_floating_point():
             raise PictureError(
@@ -141,6 +144,12 @@ def as_images(value: object, name: str | None = None) -> Images:
         f"{name}: cannot make a picture of {type(value).__name__}; "
         "give a path, a PIL image, a numpy array or a torch tensor"
     )
+
+
+def from_pil(image: Image.Image, name: str) -> Images:
+    """A PIL image of any mode, upright; see `as_images`."""
+    _check_size(name, *image.size)
+    return _from_image(ImageOps.exif_transpose(image), image, name, name)
 
 
 def _decoded(path: Path, name: str) -> Images:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,15 @@ from dip_lab.data.source import Source
 if TYPE_CHECKING:
     from dip_lab.data.images import Images
 
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Sources(Source):
     """The pictures at `paths` as one: pixels (S, C, H, W), longest side shrunk to `size` px.
 
     Their name is the common beginning of the files' names. A grey picture next to a coloured one gets three equal
-    channels; transparency is left out.
+    channels. A profile that all of them have, and 16 bits, are kept; what else is left out is said in the log.
     """
 
     paths: list[str]
@@ -32,6 +35,7 @@ class Sources(Source):
         """Raises ValueError if there are fewer than two, one cannot be read, or they are not of one size."""
         import torch
 
+        from dip_lab.data.conventions import Conventions
         from dip_lab.data.images import Images, read_picture
         from dip_lab.data.sizes import resize_to
 
@@ -47,7 +51,13 @@ class Sources(Source):
                                  "(width x height): register them, and crop them to one size")
         pixels = [resize_to(picture, self.size).pixels for picture in pictures]
         channels = max(each.shape[1] for each in pixels)
-        return Images(self.label, torch.cat([each.expand(-1, channels, -1, -1) for each in pixels]))
+        said = [picture.conventions for picture in pictures]
+        icc = said[0].icc if len({each.icc for each in said}) == 1 else None
+        lost = dict.fromkeys(word for each in said for word in replace(each, icc=None if icc else each.icc, bits=8).all)
+        if lost:
+            log.info("%s: not kept in the fused picture: %s", self.label, ", ".join(lost))
+        return Images(self.label, torch.cat([each.expand(-1, channels, -1, -1) for each in pixels]),
+                      conventions=Conventions(icc, bits=max(each.bits for each in said)))
 
     def _paths(self) -> list[str]:
         return [str(path) for path in self.paths] if isinstance(self.paths, (list, tuple)) else [str(self.paths)]

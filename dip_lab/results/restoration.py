@@ -4,7 +4,7 @@ import base64
 import contextlib
 import html
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -46,6 +46,7 @@ class Restoration:
         verdicts: what the obeyed stopping rule and those in its shadow chose.
         frames: for a clip, the scores of each frame.
         fps: frames per second of a clip's films.
+        info: what the picture's file said beside its pixels (profile, EXIF), under Pillow's keys.
     """
 
     image: Tensor
@@ -55,6 +56,7 @@ class Restoration:
     verdicts: list[Verdict]
     frames: list[dict[str, float]] = field(default_factory=list)
     fps: float = 1
+    info: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def answer(self) -> str:
@@ -72,8 +74,13 @@ class Restoration:
         return array if self.frames else array[0]
 
     def pil(self) -> Image.Image:
-        """An 8-bit PIL image; for a clip its middle frame."""
-        return Image.fromarray(to_uint8(_drawn(self.image)))
+        """An 8-bit PIL image with the profile and EXIF data of the picture; for a clip its middle frame.
+
+        Pillow writes the profile with it; the EXIF data only where asked: `save(path, exif=image.info["exif"])`.
+        """
+        image = Image.fromarray(to_uint8(_drawn(self.image)))
+        image.info.update(self.info)
+        return image
 
     def panel(self) -> bytes:
         """PNG of target, observation, latent and restoration side by side."""

@@ -5,8 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from dip_lab.data.array import check_sides
-from dip_lab.data.images import MIN_SIDE, Images
+from dip_lab.data.images import Images
 
 
 class Operator(nn.Module):
@@ -116,17 +115,10 @@ class Stack(Operator):
 
 
 def prepare(operator: Operator, images: Images, seed: int, given: bool) -> None:
-    """Prepare an operator for a picture, and note the shape of the image it maps.
-
-    Raises:
-        ValueError: the image would have a side that is too short, or the operator cannot take the picture.
-    """
+    """Prepare an operator for a picture, and note the shape of the image it maps."""
     if not given:
-        check_sides(images)
         operator.image = tuple(images.pixels.shape[1:])
     operator.prepare(images, seed, given)
-    if given and min(operator.image_shape(tuple(images.pixels.shape[1:]))[1:]) < MIN_SIDE:
-        check_sides(images)
 
 
 def windowed(operator: Operator, rows: slice, columns: slice) -> tuple[Operator, slice, slice]:

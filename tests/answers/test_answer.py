@@ -100,6 +100,35 @@ def test_jpeg_says_that_it_has_no_transparency(tmp_path, caplog):
         assert image.mode == "RGB"
 
 
+def test_8_bits_for_a_picture_of_16_are_said(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        restore(deep(3, 16, 24), overrides=[*SHORT, "answer=webp"], folder=tmp_path)
+    assert "answer=webp: 8 bits a channel, the PNG beside it keeps the picture's 16" in caplog.text
+
+
+def test_a_pil_image_takes_its_profile_there_and_back(tmp_path):
+    with Image.open(photo(tmp_path / "photo.png")) as image:
+        restoration = restore(image, overrides=[*SHORT, "task/noise=none"])
+    restoration.pil().save(tmp_path / "back.png")
+    with Image.open(tmp_path / "back.png") as image:
+        assert image.info["icc_profile"] == WIDE
+    tags = Image.Exif()
+    tags.load(restoration.pil().info["exif"])
+    check_exif(tags)
+
+
+@pytest.mark.parametrize("task, more, suffix", [
+    ("denoise", ["answer=png16"], "png"), ("denoise", ["answer=jpeg"], "jpg"), ("denoise", ["answer=tiff"], "tiff"),
+    ("super_resolution", ["task.factor=2", "task.given=true"], "png"), ("deblur", ["task.given=true"], "png"),
+    ("inpaint", ["task.given=true"], "png"), ("denoise", ["baseline=tv", "task.sigma=25"], "png"),
+])
+def test_every_task_keeps_profile_and_resolution(tmp_path, task, more, suffix):
+    Image.fromarray(COLOUR).save(tmp_path / "a.png", icc_profile=WIDE, dpi=(300, 300))
+    restoration = restore(tmp_path / "a.png", task=task, overrides=[*SHORT, *more], folder=tmp_path / "out")
+    with Image.open(tmp_path / "out" / f"{restoration.answer}.{suffix}") as image:
+        assert image.info["icc_profile"] == WIDE and tuple(map(round, image.info["dpi"])) == (300, 300)
+
+
 def test_a_colour_profile_is_not_put_into_a_grey_picture():
     answer = Answer(Webp(), Conventions(icc=WIDE))
     assert all(WIDE[:300] not in content for _, content in answer.files(torch.rand(1, 1, 8, 8)))

@@ -7,13 +7,17 @@ import pytest
 import tifffile
 import torch
 from files import CMYK, GREY, SRGB, WIDE, check_exif, chunk, decode_16, deep, encode_16, exif, plain_png, stored
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, PngImagePlugin
 
+from dip_lab.build import build_problem
+from dip_lab.compose import compose
+from dip_lab.data.clips import read_clip
 from dip_lab.data.conventions import Conventions, quality_of
 from dip_lab.data.file import File
 from dip_lab.data.folder import Folder
 from dip_lab.data.images import Images, as_images, read_picture
 from dip_lab.data.sizes import centre_crop, crop_to_multiple, resize_to
+from dip_lab.data.sources import Sources
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (10, 14, 3), dtype=np.uint8)
 # Table K.1 of ITU-T T.81: libjpeg's luminance steps at quality 50
@@ -249,6 +253,75 @@ def test_what_is_worth_knowing_is_said(tmp_path, caplog, source, kind, more, wor
     with caplog.at_level(logging.INFO):
         source(str(path if source is File else tmp_path)).load()
     assert [record.getMessage() for record in caplog.records] == ([f"{path}: {words}"] if words else [])
+
+
+def stored_png(path, **text):
+    info = PngImagePlugin.PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)
+    info.add_itxt("XML:com.adobe.xmp", "<x/>")
+    info.add(b"gAMA", (100000).to_bytes(4, "big"))
+    Image.fromarray(COLOUR).save(path, "PNG", pnginfo=info)
+
+
+def saved(mode, kind, **more):
+    return lambda path: Image.fromarray(COLOUR).convert(mode).save(path, kind, **more)
+
+
+@pytest.mark.parametrize("save, words", [
+    (saved("RGB", "JPEG", xmp=b"<x/>", comment=b"hi"), "XMP data, a comment"),
+    (lambda path: stored_png(path, Author="me", Title="it"), "gamma 1, XMP data, text (Author, Title)"),
+    (saved("P", "PNG"), "the palette"), (saved("P", "GIF"), "the palette"),
+    (saved("CMYK", "JPEG"), "CMYK (its colours become RGB by a formula, without a profile)"),
+    (saved("RGB", "WEBP", xmp=b"<x/>"), "XMP data"), (saved("RGB", "TIFF", tiffinfo={700: b"<x/>"}), "XMP data"),
+    (lambda path: Image.fromarray(np.zeros((10, 14), np.float32)).save(path, "TIFF"), "samples of 32 bits"),
+    (lambda path: Image.fromarray(COLOUR).save(path, "MPO", save_all=True, append_images=[Image.fromarray(COLOUR)]),
+     "1 more pictures behind the first"),
+])
+def test_what_is_not_kept_is_said(tmp_path, caplog, save, words):
+    save(tmp_path / "a.x")
+    for read in (lambda: File(str(tmp_path / "a.x")).load(), lambda: as_images(tmp_path / "a.x")):
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            read()
+        (said,) = caplog.messages
+        assert f"not kept: {words}" in said
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_dots_per_inch(tmp_path, caplog, kind):
+    Image.fromarray(COLOUR).save(tmp_path / "a", kind, dpi=(300, 200))
+    conventions = read_picture(tmp_path / "a").conventions
+    tags = Image.Exif()
+    tags.load(conventions.exif)
+    assert conventions.dpi == (300, 200) and (tags[0x011A], tags[0x011B], tags[0x0128]) == (300, 200, 2)
+
+
+def test_a_clip_says_what_it_does_not_keep(tmp_path, caplog):
+    for name in "ab":
+        Image.fromarray(COLOUR).save(tmp_path / f"{name}.png", icc_profile=WIDE, exif=exif())
+    with caplog.at_level(logging.INFO):
+        read_clip(tmp_path, slice(0, None, 1))
+    assert caplog.messages == [f"{tmp_path}: not kept in the restored frames: ICC profile Wide gamut 13, EXIF data"]
+
+
+@pytest.mark.parametrize("second, kept, lost", [(WIDE, WIDE, "EXIF data"),
+                                                (None, None, "ICC profile Wide gamut 13, EXIF data")])
+def test_sources_keep_a_profile_that_they_share(tmp_path, caplog, second, kept, lost):
+    for name, icc in (("a", WIDE), ("b", second)):
+        Image.fromarray(COLOUR).save(tmp_path / f"{name}.png", icc_profile=icc, exif=exif())
+    with caplog.at_level(logging.INFO):
+        pictures = Sources([str(tmp_path / "a.png"), str(tmp_path / "b.png")], None).load()
+    assert pictures.conventions == Conventions(icc=kept)
+    assert caplog.messages == [f"a: not kept in the fused picture: {lost}"]
+
+
+def test_an_observation_s_own_profile_is_said(tmp_path, caplog):
+    Image.fromarray(COLOUR).save(tmp_path / "y.png", icc_profile=WIDE)
+    cfg = compose([f"task.observation={tmp_path / 'y.png'}"])
+    with caplog.at_level(logging.INFO):
+        build_problem(cfg.task, as_images(COLOUR), 0)
+    assert "y.png: its ICC profile Wide gamut 13 is not kept, the restored file has none" in caplog.text
 
 
 def test_16_bits_are_said():
