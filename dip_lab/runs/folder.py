@@ -23,7 +23,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     path = folder / RESULT
     try:
         result = _parsed(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:
         _name(path, f"cannot be read ({one_line(error)})")
