@@ -34,11 +34,12 @@ class Masking(Local, Operator):
         known = self.mask(images, seed)
         file = getattr(self.mask, "path", None)
         law = f"task.mask.path={file}" if file else f"task.mask={self.mask}"
+        both = "the file must show both, holes and what is known"
         if not known.any():
-            remedy = "it is of one colour: paint what is known in another" if file else "leave some pixels known"
+            remedy = both if file else "leave some pixels known"
             raise ValueError(f"{law}: nothing is known, every pixel of {images.name} is a hole; {remedy}")
         if known.all():
-            remedy = "it is of one colour: paint the holes in another" if file else "let it leave out some pixels"
+            remedy = both if file else "let it leave out some pixels"
             raise ValueError(f"{law}: there is nothing to fill in, no pixel of {images.name} is a hole; {remedy}")
         if isinstance(self.mask, Color) and not given and not file:
             log.warning("task/mask=color: what is under the paint is not known, and scores would compare with the "

@@ -132,7 +132,7 @@ def test_two_levels_are_told_apart_whatever_they_are(low, high, save, picture, c
 @pytest.mark.parametrize("polarity", ["white", "black"])
 def test_a_mask_of_one_level_is_refused_without_advice_that_leads_nowhere(level, polarity, save, picture):
     mask = from_file(save(np.full((16, 24), level, np.uint8)), polarity)
-    with pytest.raises(ValueError, match="it is of one colour") as refused:
+    with pytest.raises(ValueError, match="the file must show both") as refused:
         Masking(mask).prepare(picture(16, 24), seed=0, given=True)
     assert "polarity" not in str(refused.value)
 

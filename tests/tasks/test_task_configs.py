@@ -43,10 +43,12 @@ def test_every_option_makes_a_problem(overrides, tmp_path, picture):
     if "task/mask=file" in overrides:
         from PIL import Image
 
-        Image.new("L", (20, 17), 255).save(tmp_path / "m.png")
+        Image.linear_gradient("L").point(lambda level: 255 * (level > 99)).resize((20, 17), 0).save(tmp_path / "m.png")
         overrides = [*overrides, f"task.mask.path={tmp_path / 'm.png'}"]
+    if "task/mask=color" in overrides:
+        overrides = [*overrides, "task.mask.color=grey", "task.mask.tolerance=60"]
     if "task/mask=observed" in overrides:
-        (tmp_path / "y.png").write_bytes(encode_png(torch.rand(1, 3, 17, 20)))
+        (tmp_path / "y.png").write_bytes(encode_png(torch.rand(1, 3, 17, 20) * torch.ones(17, 20).triu()))
         overrides = [*overrides, f"task.observation={tmp_path / 'y.png'}"]
     alpha = torch.ones(1, 1, 17, 20)
     alpha[..., :5] = 0
