@@ -103,8 +103,10 @@ class Restoration:
             files: makes the answer's own files, (suffix, content) one after the other, from a picture (1, C, H, W) in
                 [0, 1].
         """
+        array = folder / f"{self.answer}.npy"
+        array.unlink(missing_ok=True)  # of an earlier fit that could not be saved
         if not has_colours(self.image.shape[1]):
-            write_array(folder / f"{self.answer}.npy", self.image)
+            write_array(array, self.image)
         for suffix, content in files(_drawn(self.image)):
             write_atomic(folder / f"{self.answer}{suffix}", content)
         if (folder / PREVIEW).exists():  # somebody may be watching it
