@@ -104,7 +104,6 @@ class Restoration:
                 [0, 1].
         """
         array = folder / f"{self.answer}.npy"
-        array.unlink(missing_ok=True)  # of an earlier fit that could not be saved
         if not has_colours(self.image.shape[1]):
             write_array(array, self.image)
         for suffix, content in files(_drawn(self.image)):
@@ -120,6 +119,8 @@ class Restoration:
             write_atomic(folder / f"{name}.png", encode_png(_shown(name, picture)))
         if self.verdicts:
             write_atomic(folder / STOPPING_CSV, verdicts_csv(self.verdicts).encode())
+        if has_colours(self.image.shape[1]):
+            array.unlink(missing_ok=True)  # of an earlier try that could not be saved
         write_json(folder / RESULT, dict(self.summary))
 
     def _save_film(self, folder: Path) -> None:
