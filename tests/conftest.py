@@ -1,5 +1,6 @@
 import copy
 import functools
+import gc
 import importlib.util
 import logging
 import os
@@ -25,6 +26,12 @@ TINY = ("data.size=16", "net.width=4", "net.depth=2", "iterations=60", "log_ever
         "logger=none", "device=cpu", "precision=float32", "callbacks.checkpoint.seconds=0",
         "callbacks.guard.every=10", "stopping=wmv", "stopping.window=10", "stopping.patience=15",
         "stopping.min_start=10")
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: otherwise each fit, which collects garbage before it begins, looks at all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter):

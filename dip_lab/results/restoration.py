@@ -103,8 +103,9 @@ class Restoration:
             files: makes the answer's own files, (suffix, content) one after the other, from a picture (1, C, H, W) in
                 [0, 1].
         """
+        array = folder / f"{self.answer}.npy"
         if not has_colours(self.image.shape[1]):
-            write_array(folder / f"{self.answer}.npy", self.image)
+            write_array(array, self.image)
         for suffix, content in files(_drawn(self.image)):
             write_atomic(folder / f"{self.answer}{suffix}", content)
         if (folder / PREVIEW).exists():  # somebody may be watching it
@@ -118,6 +119,8 @@ class Restoration:
             write_atomic(folder / f"{name}.png", encode_png(_shown(name, picture)))
         if self.verdicts:
             write_text(folder / STOPPING_CSV, verdicts_csv(self.verdicts))
+        if has_colours(self.image.shape[1]):
+            array.unlink(missing_ok=True)  # of an earlier try that could not be saved
         write_json(folder / RESULT, dict(self.summary))
 
     def _save_film(self, folder: Path) -> None:

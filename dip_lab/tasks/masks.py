@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -87,9 +87,14 @@ class Mask:
             files = frames_of(self.path, picture.selection)
         else:
             files = [read_picture(located(self.path, picture.root))]
-        known = following(self._cut(files), picture)
-        check_same_size("task.mask.path", self.path, known, picture)
-        return known
+        return following(self._cut(self._fitting(files, picture)), picture)
+
+    def _fitting(self, files: Iterable[Images], picture: Images) -> Iterator[Images]:
+        """The files, whose size is looked at before anything else."""
+        for file in files:
+            if tuple(file.pixels.shape[-2:]) != picture.original:
+                check_same_size("task.mask.path", self.path, file.pixels, picture)
+            yield file
 
     def _cut(self, files: Iterable[Images]) -> Tensor:
         """What is known in each file, (N, 1, H, W), at the files' own size."""

@@ -153,40 +153,56 @@ def test_a_picture_that_the_format_cannot_hold_is_refused(format, side):
     Answer(Tiff()).check(3, 9, side)
 
 
-@pytest.mark.parametrize("channels", [2, 4, 5])
-def test_what_no_picture_holds_is_an_array_too(command, channels):
+def save_scan(path, channels):
     array = np.random.default_rng(0).random((channels, 16, 16)).astype(np.float32)
-    np.save("scan.npy", array)
-    code, said = command(*TINY, "data=array", "data.path=scan.npy")
-    assert code == 0 and f"the answer has {channels} channels" in said and said.strip().endswith("dip_denoised.npy")
-    found = np.load(folder() / "dip_denoised.npy")
-    assert found.shape == array.shape and found.dtype == np.float32
-    with Image.open(folder() / "dip_denoised.png") as image:
+    np.save(path, array)
+    return ["data=array", f"data.path={path}"]
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+@pytest.mark.parametrize("more", [[], ["baseline=tv", "task.sigma=25"]])
+def test_what_no_picture_holds_is_an_array_too(tmp_path, channels, more):
+    scan = save_scan(tmp_path / "scan.npy", channels)
+    restoration = restore(None, overrides=[*SHORT, *scan, *more], folder=tmp_path / "out")
+    found = np.load(tmp_path / "out" / "dip_denoised.npy")
+    assert (found == restoration.image[0].numpy()).all() and found.shape == (channels, 16, 16)
+    with Image.open(tmp_path / "out" / "dip_denoised.png") as image:
         assert image.mode == "L" and np.abs(np.asarray(image) - 255 * found.mean(0)).max() < 0.51
-    code, said = command(*TINY, "data=array", "data.path=scan.npy", "answer=tiff")
-    assert code == 2 and f"answer=tiff: the answer has {channels} channels" in said
-    assert command(*TINY, "data=array", "data.path=scan.npy", "baseline=tv", "task.sigma=25")[0] == 0
 
 
-@pytest.mark.parametrize("broken", ["dip_lab.answers.tiff.Tiff.encode", "dip_lab.results.restoration.Restoration.panel",
-                                    "dip_lab.answers.png.Png.encode", "dip_lab.experiment.presented"])
-def test_whatever_fails_while_saving_the_image_is_there(command, monkeypatch, broken):
-    def fail(*args):
-        raise RuntimeError("no font")
+def test_the_command_names_the_array(command):
+    scan = save_scan("scan.npy", 5)
+    code, said = command(*TINY, *scan)
+    assert code == 0 and "the answer has 5 channels" in said and said.strip().endswith("dip_denoised.npy")
+    code, said = command(*TINY, *scan, "answer=tiff")
+    assert code == 2 and "answer=tiff: the answer has 5 channels" in said
 
+
+def fail(*args):
+    raise RuntimeError("no font")
+
+
+@pytest.mark.parametrize("broken, written", [("dip_lab.answers.tiff.Tiff.encode", True),
+                                             ("dip_lab.answers.png.Png.encode", False),
+                                             ("dip_lab.experiment.presented", False)])
+def test_whatever_fails_while_saving_the_image_is_there(tmp_path, monkeypatch, broken, written):
+    monkeypatch.setattr(broken, fail)
+    with pytest.raises(OSError, match="no font: it happened while.* is in .*dip_denoised.npy"):
+        restore(COLOUR, overrides=[*SHORT, "answer=tiff"], folder=tmp_path)
+    assert np.load(tmp_path / "dip_denoised.npy").shape == (3, 16, 24)
+    assert (tmp_path / "dip_denoised.png").exists() == written
+
+
+def test_a_command_whose_panel_fails_says_where_the_image_is(command, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(broken, fail)
-        code, said = command(*TINY, "data.size=16", "answer=tiff")
+        patch.setattr(Restoration, "panel", fail)
+        code, said = command(*TINY, "data.size=16")
     (array,) = Path("outputs").glob("*/*/dip_denoised.npy")
-    assert code == 2 and f"no font: it happened while the results were saved; the restored image is in {array}" \
-        in said.replace(f"{Path.cwd()}/", "").splitlines()[-1]
-    assert np.load(array).shape == (3, 16, 16)
+    assert code == 2 and said.strip().endswith(f"the restored image is in {array.absolute()}")
     result = json.loads(array.with_name("result.json").read_text())
-    assert result["status"] == "failed" and "dip_denoised.npy" in result["error"]
-    assert array.with_name("dip_denoised.png").exists() == (broken.split(".")[-2] not in ("Png", "experiment"))
+    assert result["status"] == "failed" and array.name in result["error"] and array.with_suffix(".png").exists()
     assert "no font" in array.with_name("error.txt").read_text()
-    code, said = command(*TINY, "data.size=16", "answer=tiff")
-    assert code == 0 and array.with_name("dip_denoised.tiff").exists()
+    assert command(*TINY, "data.size=16")[0] == 0 and not array.exists()
 
 
 def test_a_clip_is_written_as_before(tmp_path, fit_tiny):
