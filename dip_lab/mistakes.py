@@ -108,7 +108,7 @@ def _owners(key: str, choices: Mapping[str, str]) -> list[str]:
 def _content(group: str, option: str) -> tuple[str, list[str]]:
     """(where an option's keys are in the config, these keys and the groups inside it)."""
     file = config_folder() / group / f"{option}.yaml"
-    package = re.match(r"# @package (\S+)", file.read_text())
+    package = re.match(r"# @package (\S+)", file.read_text(encoding="utf-8"))
     tree = OmegaConf.to_container(OmegaConf.load(file))
     inner = [str(kind) for line in tree.pop("defaults", []) if isinstance(line, dict) for kind in line]
     return package[1] if package else group.replace("/", "."), [*_keys(tree), *inner]

@@ -15,7 +15,8 @@ WRITTEN = (RESULT, "error.txt", "history.csv", "stopping.csv", "frames.csv", "im
            "target.png", "observed.png", "latent.png", "uncertainty.png", "checkpoints/[0-9]*.pt",
            "checkpoints/weights.pt", "snapshots/[0-9]*.png", "{answer}.*", "{answer}_curves.png", "{answer}_panel.png",
            "{answer}_side_by_side.mp4", "{answer}/[0-9]*.png", "csv/metrics.csv", "csv/hparams.yaml",
-           "tensorboard/events.out.tfevents.*", "tensorboard/hparams.yaml", "wandb/*run-*", "wandb/debug*.log")
+           "tensorboard/events.out.tfevents.*", "tensorboard/hparams.yaml", "wandb/*run-*", "wandb/latest-run",
+           "wandb/debug*.log")
 PARTS = ("parts/[0-9]*", "seed[0-9]*")  # each of them a folder with such files
 OF_A_GROUP = ("summary.csv", "summary.md", "curves.png", "stopping.md", "report.html")
 

@@ -44,7 +44,7 @@ def test_a_file_is_read_once_however_many_tiles_there_are(command, monkeypatch):
                          "net.width=4", "net.depth=2", "logger=none", "log_every=1")
     assert code == 0 and "part 9 of 9" in said
     assert len(reads) == 1
-    assert len(cells) == 3  # to see whether it is done, for the folder's name, and to be passed on
+    assert len(cells) == 4  # twice to see whether it is done, for the folder's name, and to be passed on
 
 
 @pytest.mark.parametrize("given, chosen", [("average=none", {"average": "none"}), ("baseline=nlm", {"net": None})])
