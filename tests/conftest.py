@@ -29,7 +29,7 @@ TINY = ("data.size=16", "net.width=4", "net.depth=2", "iterations=60", "log_ever
 
 
 def pytest_collection_finish():
-    """What is imported by now stays: otherwise each fit looks at all of it when it collects garbage before it begins."""
+    """What is imported by now stays: otherwise each fit, which collects garbage first, looks at all of it."""
     gc.collect()
     gc.freeze()
 
