@@ -98,7 +98,10 @@ def _combinations(overrides: list[Override]) -> list[list[str]]:
 def _pictures(load: Load, overrides: list[str], pattern: Override | None) -> Iterator[tuple[list[str], DictConfig]]:
     """The cell of these overrides, or one for each picture of its source whose name fits the pattern."""
     cfg = load(overrides)
-    names = instantiate(cfg.data).names() if pattern or cfg.data.get("name") is None else None
+    # A source that the command names is meant as a whole, even if its YAML names one picture.
+    whole = cfg.data.get("name") is None or any(text.startswith("data=") for text in overrides)
+    named = any(text.startswith("data.name=") for text in overrides)
+    names = instantiate(cfg.data).names() if pattern or (whole and not named) else None
     if names is None and pattern:
         raise ValueError(f"{pattern.input_line}: only a folder and a data set have pictures to choose from")
     if names is None:

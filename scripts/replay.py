@@ -118,5 +118,5 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except MISTAKES as error:
-        print(explain(error, sys.argv[1:]), file=sys.stderr)
+        print(explain(error, [text for text in sys.argv[1:] if "=" in text]), file=sys.stderr)
         sys.exit(2)
