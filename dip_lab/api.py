@@ -18,7 +18,7 @@ from dip_lab.mistakes import explained
 from dip_lab.results.restoration import Restoration
 from dip_lab.runs.claims import claim
 from dip_lab.runs.identity import Cell
-from dip_lab.runs.ours import protect, refuse_another, start
+from dip_lab.runs.ours import begin_cell, protect, refuse_another_experiment
 
 __all__ = ["Restoration", "restore"]
 _one_at_a_time = threading.RLock()
@@ -67,9 +67,9 @@ def _restore(picture: Any, task: str, net: str, overrides: Sequence[str], folder
         folder.mkdir(parents=True, exist_ok=True)
         with claim(folder):
             if not cfg.rerun:
-                refuse_another(folder, cell.hash)
+                refuse_another_experiment(folder, cell.hash)
             protect(cell, cfg.rerun, [picture] if isinstance(picture, str | Path) else [])
-            start(cell, cfg.rerun)
+            begin_cell(cell, cfg.rerun)
             return run(cfg, cell, images, live)
 
 

@@ -34,7 +34,7 @@ from dip_lab.runs.claims import claim
 from dip_lab.runs.files import from_here, write_text
 from dip_lab.runs.folder import ERROR, is_done, record_failure, settled
 from dip_lab.runs.identity import Cell
-from dip_lab.runs.ours import protect, refuse_another, start
+from dip_lab.runs.ours import begin_cell, protect, refuse_another_experiment
 from dip_lab.runs.sharing import announce
 from dip_lab.runs.trajectory import go_on
 from dip_lab.scores import SCORES, known
@@ -57,7 +57,7 @@ warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against
 @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="run")
 def job(cfg: DictConfig) -> float | None:
     """One cell; returns what a search maximises, or None where there is nothing to compare."""
-    keep_open()
+    keep_open()  # in a launcher's process, too
     if HydraConfig.get().job.chdir:
         os.chdir(HydraConfig.get().runtime.cwd)  # where the paths that a person types start
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -67,7 +67,7 @@ def job(cfg: DictConfig) -> float | None:
         asked, cell = instantiate(cfg.answer), cell_at(cfg, HydraConfig.get(), folder)
         with claim(folder):
             if not cfg.rerun:
-                refuse_another(folder, cell.hash)
+                refuse_another_experiment(folder, cell.hash)
             summary = None if cfg.rerun else settled(folder, cfg.retry_failed or not sweeping, asked.is_written)
             if summary:
                 log.info("%s before: %s", summary["status"], folder)
@@ -100,7 +100,7 @@ def _fit(cfg: DictConfig, cell: Cell, asked: Format) -> Mapping[str, Any]:
         log.info("done before, but without the file that is asked for: fitted on from the last checkpoint")
     protect(cell, cfg.rerun, here=Path(HydraConfig.get().runtime.cwd))
     try:
-        start(cell, cfg.rerun)
+        begin_cell(cell, cfg.rerun)
         if not cfg.rerun:
             go_on(cell)
         summary = _restore(cfg, cell)

@@ -15,7 +15,7 @@ NO_TEXT = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?|true|false|null", re.IGNOREC
 
 
 def spelled(arguments: Sequence[str]) -> list[str]:
-    """Overrides for Hydra: names of files are quoted, and `shadow=[...]` is written out.
+    """Overrides for Hydra: names of files are quoted, and short forms are written out.
 
     Raises:
         ValueError: a group that takes one option is given a list.
@@ -25,15 +25,16 @@ def spelled(arguments: Sequence[str]) -> list[str]:
         if value.startswith("[") and key in groups() and key not in SEVERAL:
             names = re.sub(r"[][' ]", "", value)
             raise ValueError(f"{argument}: {key} takes one option; to compare them: python run.py -m {key}={names}")
-    return [_with_quotes(argument) for argument in expand_shadow(arguments)]
+    return [_with_quotes(argument) for argument in written_out(arguments)]
 
 
-def expand_shadow(arguments: Sequence[str]) -> list[str]:
-    """`shadow=[emv,oracle]` as Hydra spells it: each name is an option of stopping, put at its own key.
+def written_out(arguments: Sequence[str]) -> list[str]:
+    """Short forms as Hydra spells them.
 
-    And `logger=null`, of every group that has an option `none`.
+    In `shadow=[emv,oracle]` each name is an option of stopping, put at its own key. `logger=null` is the option `none`
+    of a group that has one.
 
-    >>> expand_shadow(["seed=1", "shadow=[emv]", "logger=null", "tile=null"])
+    >>> written_out(["seed=1", "shadow=[emv]", "logger=null", "tile=null"])
     ['seed=1', '+stopping@shadow.emv=emv', 'logger=none', 'tile=null']
     """
     expanded = []

@@ -18,7 +18,7 @@ from dip_lab.instantiate import instantiate
 from dip_lab.runs.claims import is_claimed
 from dip_lab.runs.files import renew, write_text
 from dip_lab.runs.folder import RESULT, read_result, record_failure, settled
-from dip_lab.runs.ours import refuse_another
+from dip_lab.runs.ours import refuse_another_experiment
 from dip_lab.tables.cells import read_cells
 from dip_lab.tables.compare import as_csv, as_markdown, print_table
 from dip_lab.tables.stopping_table import cases_of, rules_table
@@ -122,7 +122,7 @@ class SweepSummary(Callback):
         HydraConfig.instance().set_config(config)
         try:
             folder = Path(config.hydra.run.dir).absolute()
-            refuse_another(folder, cell_at(config, config.hydra, folder).hash)
+            refuse_another_experiment(folder, cell_at(config, config.hydra, folder).hash)
             summary = None if config.rerun else settled(folder, True, instantiate(config.answer).is_written)
         except Exception:  # the run, which comes next, says what is wrong
             return

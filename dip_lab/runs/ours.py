@@ -7,16 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dip_lab.runs.folder import RESULT, begin, has_record, is_foreign, read_result
+from dip_lab.runs.folder import ERROR, PREVIEW, RESULT, WEIGHTS, begin, has_record, is_foreign, read_result
 from dip_lab.runs.identity import Cell
 
 # The files of a run, and the folders of its trackers; {answer} is the picture's name, such as dip_denoised.
-WRITTEN = (RESULT, "error.txt", "history.csv", "stopping.csv", "frames.csv", "image.npy", "restoration.png",
-           "target.png", "observed.png", "latent.png", "uncertainty.png", "checkpoints/[0-9]*.pt",
-           "checkpoints/weights.pt", "snapshots/[0-9]*.png", "{answer}.*", "{answer}_curves.png", "{answer}_panel.png",
-           "{answer}_side_by_side.mp4", "{answer}/[0-9]*.png", "csv/metrics.csv", "csv/hparams.yaml",
-           "tensorboard/events.out.tfevents.*", "tensorboard/hparams.yaml", "wandb/*run-*", "wandb/latest-run",
-           "wandb/debug*.log")
+WRITTEN = (RESULT, ERROR, PREVIEW, "history.csv", "stopping.csv", "frames.csv", "image.npy",
+           "target.png", "observed.png", "latent.png", "uncertainty.png",
+           "{answer}.*", "{answer}_curves.png", "{answer}_panel.png", "{answer}_side_by_side.mp4",
+           "{answer}/[0-9]*.png",
+           "checkpoints/[0-9]*.pt", str(WEIGHTS), "snapshots/[0-9]*.png", "csv/metrics.csv", "csv/hparams.yaml",
+           "tensorboard/events.out.tfevents.*", "tensorboard/hparams.yaml",
+           "wandb/*run-*", "wandb/latest-run", "wandb/debug*.log")
 PARTS = ("parts/[0-9]*", "seed[0-9]*")  # each of them a folder with such files
 OF_A_GROUP = ("summary.csv", "summary.md", "curves.png", "stopping.md", "report.html")
 
@@ -40,7 +41,7 @@ def protect(cell: Cell, rerun: bool, inputs: Sequence[str | Path] = (), here: Pa
         raise ValueError(f"rerun=true: {folder} is the folder you are in: nothing is removed there")
 
 
-def start(cell: Cell, rerun: bool) -> None:
+def begin_cell(cell: Cell, rerun: bool) -> None:
     """Say in a protected folder that the cell has begun; with `rerun`, remove what an earlier fit left there."""
     if rerun:
         start_over(cell.folder, answer_of(cell))
@@ -85,7 +86,7 @@ def refuse_group(group: Path) -> None:
                          "choose another folder with name=... or hydra.sweep.dir=...")
 
 
-def refuse_another(folder: Path, expected: str) -> None:
+def refuse_another_experiment(folder: Path, expected: str) -> None:
     """Refuse a folder that holds another experiment.
 
     Raises:
@@ -121,11 +122,11 @@ def _refuse_foreign(folder: Path, answer: str) -> None:
 
 
 def _refuse_inputs(folder: Path, answer: str, inputs: Sequence[str | Path], rerun: bool) -> None:
-    folder = folder.resolve()
+    folder, removes = folder.resolve(), rerun and has_record(folder)
     replaced = {path.resolve() for path in written(folder, answer)}
     for each in inputs:
         path = Path(os.path.expanduser(each)).resolve()
-        if path in replaced or (rerun and has_record(folder) and path.is_relative_to(folder)):
+        if path in replaced or (removes and path.is_relative_to(folder)):
             raise ValueError(f"{each} is read, and lies in {folder}, whose files this run would replace: "
                              "choose another folder")
 

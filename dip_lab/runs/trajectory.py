@@ -8,14 +8,13 @@ config and so changes the trajectory's hash: such a fit begins anew.
 import csv
 import glob
 import io
-import json
 import logging
 import shutil
 from pathlib import Path
 
 from dip_lab.checks import one_line
 from dip_lab.runs.files import write_atomic, write_text
-from dip_lab.runs.folder import RESULT
+from dip_lab.runs.folder import RESULT, read_result
 from dip_lab.runs.identity import Cell
 
 log = logging.getLogger(__name__)
@@ -31,12 +30,10 @@ def go_on(cell: Cell) -> None:
     others = cell.folder.parent.glob(f"{glob.escape(cell.name.removesuffix(cell.hash))}*/{RESULT}")
     shorter = []
     for path in others:
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-            if result["trajectory_hash"] == cell.trajectory and result["status"] == "done":
-                shorter.append((result["config"]["iterations"], path.parent, result["config_hash"]))
-        except (OSError, ValueError, KeyError):  # not ours, or of an earlier version
-            continue
+        result = read_result(path.parent) or {}
+        # Results of earlier versions have no such hash.
+        if result.get("trajectory_hash") == cell.trajectory and result["status"] == "done":
+            shorter.append((result["config"]["iterations"], path.parent, result["config_hash"]))
     for iterations, folder, identity in sorted(shorter, reverse=True):
         if iterations >= cell.config["iterations"]:
             continue

@@ -17,7 +17,7 @@ from dip_lab.mistakes import explained
 from dip_lab.runs.files import write_text
 from dip_lab.runs.folder import is_done, settled
 from dip_lab.runs.identity import Cell
-from dip_lab.runs.ours import protect, refuse_another, refuse_group
+from dip_lab.runs.ours import protect, refuse_another_experiment, refuse_group
 from dip_lab.spelling import quoted
 
 
@@ -53,16 +53,12 @@ class CellSweeper(Sweeper):
             with open_dict(cfg):
                 cfg.hydra.job.num = number
             hydra_config.set_config(cfg)  # the name of a cell needs its choices
-            group = Path(cfg.hydra.sweep.dir).absolute()
-            folder = Path(os.path.normpath(group / cfg.hydra.sweep.subdir))
-            if folder == group or not folder.is_relative_to(group):
-                raise ValueError(f"hydra.sweep.subdir={cfg.hydra.sweep.subdir}: each cell needs a folder of its own "
-                                 "inside hydra.sweep.dir")
+            folder = _folder_of(cfg.hydra.sweep)
             cell = cell_at(cfg, cfg.hydra, folder)
             if hashes.setdefault(folder, cell.hash) != cell.hash:
                 raise ValueError(f"hydra.sweep.subdir: two cells of this sweep have the folder {folder}")
             if folder not in cells:
-                self._protect(cell, cfg.rerun)
+                _protect(cell, cfg.rerun)
             # Said to the launcher, which counts only the cells that it starts: a folder may be `${hydra.job.num}`.
             cells.setdefault(folder, [*overrides, f"hydra.sweep.subdir={quoted(cfg.hydra.sweep.subdir)}"])
             if answers.setdefault(folder, cfg.answer) != cfg.answer:
@@ -86,10 +82,20 @@ class CellSweeper(Sweeper):
         with explained([*OmegaConf.to_container(self.config.hydra.overrides.hydra), *overrides]):
             return self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
 
-    @staticmethod
-    def _protect(cell: Cell, rerun: bool) -> None:
-        """Refuse what the cell would lose, before any cell is computed."""
-        if not rerun:
-            refuse_another(cell.folder, cell.hash)
-        if rerun or not is_done(cell.folder):
-            protect(cell, rerun)
+
+def _folder_of(node: DictConfig) -> Path:
+    """The folder of a cell, inside that of its group, by the node `hydra.sweep`."""
+    group = Path(node.dir).absolute()
+    folder = Path(os.path.normpath(group / node.subdir))
+    if folder == group or not folder.is_relative_to(group):
+        raise ValueError(f"hydra.sweep.subdir={node.subdir}: each cell needs a folder of its own inside "
+                         "hydra.sweep.dir")
+    return folder
+
+
+def _protect(cell: Cell, rerun: bool) -> None:
+    """Refuse what the cell would lose, before any cell is computed."""
+    if not rerun:
+        refuse_another_experiment(cell.folder, cell.hash)
+    if rerun or not is_done(cell.folder):
+        protect(cell, rerun)

@@ -8,7 +8,7 @@ import torch
 
 from dip_lab.compose import compose
 from dip_lab.loggers.tracker import Tracker
-from dip_lab.spelling import expand_shadow
+from dip_lab.spelling import written_out
 
 ALL = "shadow=[discrepancy,emv,fixed,oracle,plateau,self_validation]"
 
@@ -71,7 +71,7 @@ def test_a_rule_that_cannot_work_here_is_refused_before_the_fit(fit_tiny):
 
 
 def test_shadow_is_spelled_as_a_list():
-    assert expand_shadow(["shadow=[]", "shadow=[a, b]"]) == [
+    assert written_out(["shadow=[]", "shadow=[a, b]"]) == [
         "+stopping@shadow.a=a", "+stopping@shadow.b=b"]
     cfg = compose(["shadow=[emv]", "shadow.emv.patience=7"])
     assert list(cfg.shadow) == ["emv"] and cfg.shadow.emv.patience == 7
