@@ -27,7 +27,7 @@ from dip_lab import sweep
 from dip_lab.answers.format import Format
 from dip_lab.catalogue import config_folder, help_text
 from dip_lab.checks import one_line
-from dip_lab.compose import cell_at, register_resolvers
+from dip_lab.compose import cell_at, refuse_code, register_resolvers
 from dip_lab.instantiate import instantiate
 from dip_lab.mistakes import MISTAKES, explain
 from dip_lab.runs.claims import claim
@@ -237,6 +237,9 @@ def main() -> int:
         register_plugins()
         said, flags = parsed(sys.argv[1:])
         overrides = [*own_configs(said.config_dir), *with_groups(spelled(said.overrides))]
+        if said.config_path or said.config_name or any("hydra" in text for text in overrides):  # not only our own YAML
+            folder = Path(__file__).parent / said.config_path if said.config_path else None
+            refuse_code(overrides, folder, said.config_name or "run")
         sys.argv[1:] = [*overrides, *flags]  # Hydra's argparse takes overrides from one place only
         job()
     except MISTAKES as error:

@@ -11,6 +11,7 @@ import hydra
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.core.singleton import Singleton
@@ -23,15 +24,38 @@ from dip_lab.data.listing import some_of
 from dip_lab.instantiate import instantiate
 from dip_lab.runs.identity import Cell, cell_of
 from dip_lab.spelling import quoted, spelled
+from dip_lab.targets import check_hydra
 
 Load = Callable[[Sequence[str]], DictConfig]  # composes a config from overrides, none of which is swept
 
 
-def compose(overrides: Sequence[str]) -> DictConfig:
+def compose(overrides: Sequence[str], folder: Path | None = None, name: str = "run") -> DictConfig:
     """The config that `python run.py` would run with these overrides, with the node `hydra`, which knows the choices.
+
+    Args:
+        overrides: none of them swept.
+        folder: of the primary config. Default: ours.
+        name: of the primary config.
     """
-    with _own_hydra():
-        return hydra.compose("run", spelled(overrides), return_hydra_config=True)
+    with _own_hydra(folder):
+        return hydra.compose(name, spelled(overrides), return_hydra_config=True)
+
+
+def refuse_code(overrides: Sequence[str], folder: Path | None = None, name: str = "run") -> None:
+    """Refuse a config by which Hydra itself would run code, before Hydra sees it; what is swept is left out.
+
+    Raises:
+        ValueError: see `dip_lab.targets.check_hydra`.
+    """
+    given = OverridesParser.create().parse_overrides(list(overrides))
+    cfg = compose([each.input_line for each in given if not each.is_sweep_override()], folder, name)
+    instance = HydraConfig.instance()
+    before = instance.cfg
+    instance.set_config(cfg)
+    try:
+        check_hydra(cfg.hydra)
+    finally:
+        instance.cfg = before
 
 
 def cells_of(experiment: Sequence[str]) -> list[DictConfig]:
@@ -45,13 +69,13 @@ def cells_of(experiment: Sequence[str]) -> list[DictConfig]:
 
 
 @contextlib.contextmanager
-def _own_hydra() -> Iterator[None]:
-    """Hydra with our configs; afterwards a caller's own is as it was."""
+def _own_hydra(folder: Path | None = None) -> Iterator[None]:
+    """Hydra with our configs, or those of a folder; afterwards a caller's own is as it was."""
     register_resolvers()
     instances, base = Singleton._instances, VersionBase.instance().version_base
     theirs = instances.pop(GlobalHydra, None)
     try:
-        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        with hydra.initialize_config_dir(str(folder or config_folder()), version_base="1.3"):
             yield
     finally:
         VersionBase.instance().version_base = base

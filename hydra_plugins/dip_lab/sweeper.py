@@ -19,6 +19,7 @@ from dip_lab.runs.folder import is_done, settled
 from dip_lab.runs.identity import Cell
 from dip_lab.runs.ours import protect, refuse_another_experiment, refuse_group
 from dip_lab.spelling import quoted
+from dip_lab.targets import check_hydra
 
 
 class CellSweeper(Sweeper):
@@ -53,6 +54,7 @@ class CellSweeper(Sweeper):
             with open_dict(cfg):
                 cfg.hydra.job.num = number
             hydra_config.set_config(cfg)  # the name of a cell needs its choices
+            check_hydra(cfg.hydra)
             folder = _folder_of(cfg.hydra.sweep)
             cell = cell_at(cfg, cfg.hydra, folder)
             if hashes.setdefault(folder, cell.hash) != cell.hash:
