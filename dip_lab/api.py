@@ -13,12 +13,12 @@ from omegaconf import DictConfig, open_dict
 from dip_lab.callbacks.live import LiveCurve, in_notebook
 from dip_lab.compose import cell_at, compose
 from dip_lab.data.images import as_images
-from dip_lab.experiment import run
+from dip_lab.experiment import begin, run
 from dip_lab.mistakes import explained
 from dip_lab.results.restoration import Restoration
 from dip_lab.runs.claims import claim
 from dip_lab.runs.identity import Cell
-from dip_lab.runs.ours import begin_cell, protect, refuse_another_experiment
+from dip_lab.runs.ours import protect, refuse_another_experiment
 
 __all__ = ["Restoration", "restore"]
 _one_at_a_time = threading.RLock()
@@ -69,7 +69,7 @@ def _restore(picture: Any, task: str, net: str, overrides: Sequence[str], folder
             if not cfg.rerun:
                 refuse_another_experiment(folder, cell.hash)
             protect(cell, cfg.rerun, [picture] if isinstance(picture, str | Path) else [])
-            begin_cell(cell, cfg.rerun)
+            begin(cfg, cell, images)
             return run(cfg, cell, images, live)
 
 

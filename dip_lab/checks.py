@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any
 
 LARGEST = sys.float_info.max
+LONGEST_NAME = 100  # bytes: file systems take 255, and some names get an ending
 
 
 def one_line(error: BaseException) -> str:
@@ -68,6 +69,21 @@ def flag(key: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise _refusal(key, value, "choose true or false")
     return value
+
+
+def plain_name(key: str, value: object) -> str:
+    """`value` as the name of a file or folder inside another: no path, nothing hidden, nothing that no system takes.
+
+    >>> plain_name("name", "../elsewhere")
+    Traceback (most recent call last):
+    ValueError: name=../elsewhere: give one plain name, without / or \\, that does not begin with a dot
+    """
+    text = "" if isinstance(value, bool) or not isinstance(value, str | int | float) else str(value)
+    if not text.isprintable() or not text.strip() or text[0] == "." or {"/", "\\"} & set(text):
+        raise _refusal(key, value, "give one plain name, without / or \\, that does not begin with a dot")
+    if len(os.fsencode(text)) > LONGEST_NAME:
+        raise _refusal(key, f"{text[:20]}...", f"a name has at most {LONGEST_NAME} bytes")
+    return text
 
 
 def _is_a(value: object, kind: type) -> bool:

@@ -29,14 +29,13 @@ from dip_lab.catalogue import config_folder, help_text
 from dip_lab.checks import one_line
 from dip_lab.compose import cell_at, refuse_code, register_resolvers
 from dip_lab.instantiate import instantiate
-from dip_lab.mistakes import MISTAKES, explain
+from dip_lab.mistakes import MISTAKES, building, explain, unexpected
 from dip_lab.runs.claims import claim
 from dip_lab.runs.files import from_here, write_text
-from dip_lab.runs.folder import ERROR, is_done, record_failure, settled
+from dip_lab.runs.folder import ERROR, is_done, read_result, record_failure, settled
 from dip_lab.runs.identity import Cell
-from dip_lab.runs.ours import begin_cell, protect, refuse_another_experiment
+from dip_lab.runs.ours import protect, refuse_another_experiment
 from dip_lab.runs.sharing import announce
-from dip_lab.runs.trajectory import go_on
 from dip_lab.scores import SCORES, known
 from dip_lab.spelling import own_configs, spelled
 from dip_lab.streams import keep_open
@@ -64,7 +63,8 @@ def job(cfg: DictConfig) -> float | None:
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     logging.captureWarnings(True)
     try:
-        asked, cell = instantiate(cfg.answer), cell_at(cfg, HydraConfig.get(), folder)
+        with building():
+            asked, cell = instantiate(cfg.answer), cell_at(cfg, HydraConfig.get(), folder)
         with claim(folder):
             if not cfg.rerun:
                 refuse_another_experiment(folder, cell.hash)
@@ -77,10 +77,11 @@ def job(cfg: DictConfig) -> float | None:
         raise SystemExit(130) from None
     except Exception as error:
         if not sweeping:
-            if FULL_ERROR or not isinstance(error, MISTAKES):
+            if FULL_ERROR:
                 raise
-            log.error("%s", one_line(error))
-            raise SystemExit(2) from None
+            mistake = isinstance(error, MISTAKES)
+            log.error("%s", one_line(error) if mistake else f"{unexpected(error)}: see {from_here(folder / ERROR)}")
+            raise SystemExit(2 if mistake else 1) from None
         # The sweep goes on. Nothing may keep the error: its traceback keeps the network.
         log.error("%s", one_line(error), exc_info=FULL_ERROR)
         return None
@@ -95,18 +96,14 @@ def job(cfg: DictConfig) -> float | None:
 def _fit(cfg: DictConfig, cell: Cell, asked: Format) -> Mapping[str, Any]:
     """Compute a cell whose folder is claimed; an error is recorded there before it is raised again."""
     folder = cell.folder
-    done = not cfg.rerun and is_done(folder)
-    if done:
+    if not cfg.rerun and is_done(folder):
         log.info("done before, but without the file that is asked for: fitted on from the last checkpoint")
     protect(cell, cfg.rerun, here=Path(HydraConfig.get().runtime.cwd))
     try:
-        begin_cell(cell, cfg.rerun)
-        if not cfg.rerun:
-            go_on(cell)
         summary = _restore(cfg, cell)
     except Exception as error:
-        if not done or HydraConfig.get().mode == RunMode.MULTIRUN:  # a sweep needs to know
-            record_failure(folder, cell.description | cell.provenance, error)
+        if not is_done(folder) or HydraConfig.get().mode == RunMode.MULTIRUN:  # a sweep needs to know
+            record_failure(folder, (read_result(folder) or {}) | cell.description | cell.provenance, error)
         raise
     if summary["status"] == "failed":
         write_text(folder / ERROR, f"{summary['error']}\n")
@@ -131,9 +128,10 @@ def _restore(cfg: DictConfig, cell: Cell) -> Mapping[str, Any]:
     machine.tune_allocator()
     machine.use_threads(cfg.threads)
     machine.use_gpu(cfg.gpu, HydraConfig.get().job.get("num"))
-    from dip_lab.experiment import run
+    from dip_lab.experiment import begin, run
 
     try:
+        begin(cfg, cell)
         return run(cfg, cell).summary
     except Exception as error:
         failed = machine.out_of_memory(error)
@@ -242,15 +240,10 @@ def main() -> int:
             refuse_code(overrides, folder, said.config_name or "run")
         sys.argv[1:] = [*overrides, *flags]  # Hydra's argparse takes overrides from one place only
         job()
-    except MISTAKES as error:
+    except Exception as error:
         if FULL_ERROR:
             raise
-        print(explain(error, overrides), file=sys.stderr)
-        return 2
-    except RuntimeError as error:
-        if "Unknown plugin class" not in str(error):  # Hydra's words
-            raise
-        print("this launcher needs extra packages: pip install -e '.[launchers]'", file=sys.stderr)
+        print(_said_of(error, overrides), file=sys.stderr)
         return 2
     except (SystemExit, KeyboardInterrupt) as ended:
         if sweep.ended:
@@ -259,6 +252,13 @@ def main() -> int:
         raise ended if isinstance(ended, SystemExit) else SystemExit(130) from None
     _say_failures()
     return int(bool(sweep.failures) or any(status == "failed" for status, _ in sweep.ended))
+
+
+def _said_of(error: Exception, overrides: Sequence[str]) -> str:
+    """One line for what kept the config from being composed, or a launcher from starting."""
+    if "Unknown plugin class" in str(error):  # Hydra's words
+        return "this launcher needs extra packages: pip install -e '.[launchers]'"
+    return explain(error, overrides) if isinstance(error, MISTAKES) else unexpected(error)
 
 
 def _say_failures() -> None:

@@ -19,10 +19,11 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 
 from dip_lab.catalogue import config_folder
-from dip_lab.checks import whole
+from dip_lab.checks import flag, plain_name, whole
 from dip_lab.data.listing import some_of
 from dip_lab.instantiate import instantiate
 from dip_lab.runs.identity import Cell, cell_of
+from dip_lab.runs.ours import check_answer
 from dip_lab.spelling import quoted, spelled
 from dip_lab.targets import check_hydra
 
@@ -151,7 +152,14 @@ def cell_at(cfg: DictConfig, hydra_node: DictConfig, folder: Path | None, **chos
         hydra_node: that node, which knows the chosen options and the overrides.
         folder: where the cell's files go; None: nothing is written.
         chosen: options to show instead of those of the config.
+
+    Raises:
+        ValueError: what decides which files are written and removed is not what it should be.
     """
+    for key in ("rerun", "retry_failed", "faithful"):
+        flag(key, cfg[key])
+    flag("task.given", cfg.task.given)
+    check_answer(cfg.task.answer)
     choices = {**hydra_node.runtime.choices, **chosen}
     given = OmegaConf.to_container(hydra_node.overrides.task) if hydra_node.overrides.task else []
     return cell_of(resolved(cfg), choices, folder, given)
@@ -170,8 +178,13 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
 
 
 def register_resolvers() -> None:
-    """Teach OmegaConf `${dip_lab.cell:}`, the name of a run's folder, and `${dip_lab.either:${faithful},32,1}`."""
+    """Teach OmegaConf the resolvers of our YAML.
+
+    They are `${dip_lab.cell:}`, the name of a run's folder; `${dip_lab.group:${name}}`, that of the folder around it;
+    `${dip_lab.either:${faithful},32,1}`.
+    """
     resolvers = {"either": lambda this, first, second: first if this else second,
+                 "group": lambda name: plain_name("name", name),
                  "cell": lambda *, _root_: cell_at(_root_, _root_.hydra, None).name}
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(f"dip_lab.{name}", resolver, replace=True)

@@ -12,11 +12,14 @@ from dip_lab.build import Plan, build
 from dip_lab.callbacks.interrupt import hand_over
 from dip_lab.data.images import Images
 from dip_lab.frames import stacked
+from dip_lab.mistakes import building
 from dip_lab.results.conclude import conclude_baseline
 from dip_lab.results.presented import presented
 from dip_lab.results.restoration import Restoration, kept
+from dip_lab.runs.folder import has_record
 from dip_lab.runs.identity import Cell
-from dip_lab.runs.ours import refuse_another_picture
+from dip_lab.runs.ours import begin_cell, refuse_another_picture
+from dip_lab.runs.trajectory import go_on
 from dip_lab.splits.split import Piece, Split
 
 log = logging.getLogger(__name__)
@@ -35,7 +38,8 @@ def run(cfg: DictConfig, cell: Cell, images: Images | None = None,
     Raises:
         ValueError: something in the config, the picture or the mask cannot work; raised before the first iteration.
     """
-    plan = build(cfg, cell, images, callbacks)
+    with building():
+        plan = build(cfg, cell, images, callbacks)
     if cell.folder:
         refuse_another_picture(cell.folder, plan.whole.problem.digest())
     if (noise := plan.whole.problem.noise_estimate) is not None:
@@ -53,10 +57,39 @@ def run(cfg: DictConfig, cell: Cell, images: Images | None = None,
     return restoration
 
 
+def begin(cfg: DictConfig, cell: Cell, images: Images | None = None) -> None:
+    """Prepare the cell's folder, which is protected: with `rerun`, what an earlier fit left there is removed.
+
+    Before that, all is built once without the folder, so that a mistake does not cost the earlier fit.
+
+    Raises:
+        ValueError: as `run`.
+    """
+    if cfg.rerun and has_record(cell.folder):
+        logging.disable()  # `run` says it all again
+        try:
+            with building():
+                plan = build(cfg, replace(cell, folder=None), images)
+                if not plan.baseline:
+                    plan.fit(_first(plan.whole, plan.splits))
+        finally:
+            logging.disable(logging.NOTSET)
+    begin_cell(cell, cfg.rerun)
+    if not cfg.rerun:
+        go_on(cell)
+
+
+def _first(piece: Piece, splits: Sequence[Split]) -> Piece:
+    for split in splits:
+        piece = next(split.pieces(piece)) if split.divides(piece) else piece
+    return piece
+
+
 def restored(plan: Plan, piece: Piece, splits: Sequence[Split]) -> Restoration:
     """The restoration of a piece: fitted, or joined from those of the pieces that it is split into."""
     if not splits:
-        fit = plan.fit(piece)  # what cannot work is refused before a tracker opens
+        with building():  # what cannot work is refused before a tracker opens
+            fit = plan.fit(piece)
         loggers = plan.tracker.open()
         return fit.run(loggers if piece.tracked else ())
     split, *inner = splits

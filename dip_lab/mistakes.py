@@ -38,6 +38,25 @@ def explained(overrides: Sequence[str]) -> Iterator[None]:
         raise ValueError(explain(error, overrides)) from None
 
 
+@contextlib.contextmanager
+def building() -> Iterator[None]:
+    """Raise as a ValueError of one line whatever Python stumbles over before the first iteration.
+
+    Settings that none of our classes expects, such as a list for a network, end as any kind of error.
+    """
+    try:
+        yield
+    except MISTAKES:
+        raise
+    except Exception as error:
+        raise ValueError(f"these settings cannot be used: {unexpected(error)}") from error
+
+
+def unexpected(error: BaseException) -> str:
+    """One line for an error that nobody foresaw."""
+    return f"{type(error).__name__}: {one_line(error)} (HYDRA_FULL_ERROR=1 shows where)"
+
+
 def explain(error: BaseException, overrides: Sequence[str]) -> str:
     """One line for a mistake in the overrides, with the nearest key or option where there is one."""
     if isinstance(error.__cause__, OSError) and "Unable to configure handler" in str(error):  # dip_lab.log

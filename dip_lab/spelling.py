@@ -72,9 +72,14 @@ def escaped(text: str) -> str:
 def own_configs(folder: str | None) -> list[str]:
     """The folder of `-cd folder` as an override, for configs that are composed without the command line.
 
-    >>> own_configs("/lab")
-    ["hydra.searchpath=['file:///lab']"]
+    >>> own_configs("/")
+    ["hydra.searchpath=['file:///']"]
+
+    Raises:
+        ValueError: there is no such folder.
     """
+    if folder and not os.path.isdir(folder):
+        raise ValueError(f"-cd {folder}: the folder is not found")
     return [f"hydra.searchpath=[{quoted('file://' + os.path.abspath(folder))}]"] if folder else []
 
 

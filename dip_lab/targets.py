@@ -10,7 +10,7 @@ from typing import Any
 from hydra._internal.utils import _locate
 from omegaconf.errors import OmegaConfBaseException
 
-from dip_lab.checks import one_line
+from dip_lab.checks import one_line, plain_name
 
 # What other packages may give: {base class: packages of the class itself}.
 KINDS = {
@@ -32,9 +32,10 @@ OF_THE_PROCESS = ("DIP_LAB_", "LD_", "DYLD_", "PYTHON", "PATH")  # variables tha
 def located(target: object, ours: tuple[str, ...] = OURS, kinds: Mapping[str, tuple[str, ...]] = KINDS) -> Callable:
     """The class, or the baseline's function, that a `_target_` names.
 
-    Allowed are the classes that are defined in dip_lab, networks, optimisers and schedules of torch, Lightning's Trainer
-    and loggers, and whatever is below the prefixes that the user names in the variable DIP_LAB_TARGETS (comma-separated,
-    such as `mylab,otherlab.nets`). What such a package only imports, such as `torch.os.system`, is not.
+    Allowed are the classes that are defined in dip_lab; networks, optimisers and schedules of torch; Lightning's
+    Trainer and loggers; and whatever is below the prefixes that the user names in the variable DIP_LAB_TARGETS
+    (comma-separated, such as `mylab,otherlab.nets`). What such a package only imports, such as `torch.os.system`, is
+    not allowed.
 
     Args:
         target: the value of `_target_`.
@@ -67,8 +68,8 @@ def check_hydra(node: Mapping[str, Any]) -> None:
     """Refuse a node `hydra` by which Hydra would run code before dip_lab reads its config.
 
     Raises:
-        ValueError: a callback, launcher, sweeper or handler of messages that may not be named; a variable that decides
-            which code runs.
+        ValueError: a callback, launcher, sweeper or handler of messages that may not be named; a name that is a path; a
+            variable that decides which code runs.
     """
     for key in ("callbacks", "launcher", "sweeper"):
         for target in _values(node[key], ("_target_",)):
@@ -77,6 +78,9 @@ def check_hydra(node: Mapping[str, Any]) -> None:
         for target in _values(node[key], ("()", "class", "factory")):
             if not (isinstance(target, str) and _is_a(_imported(target), OF_LOGGING)):
                 raise ValueError(f"hydra.{key}: {target} is not a handler, formatter or filter of logging")
+    plain_name("hydra.job.name", node["job"]["name"])
+    if node["output_subdir"] is not None:
+        plain_name("hydra.output_subdir", node["output_subdir"].removeprefix("."))
     for variable in node["job"]["env_set"]:
         if str(variable).startswith(OF_THE_PROCESS):
             raise ValueError(f"hydra.job.env_set.{variable}: a config may not set it: export {variable}=... instead")

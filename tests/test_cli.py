@@ -175,14 +175,18 @@ def test_a_disk_that_fills_during_the_fit(command, monkeypatch):
     assert code == 0 and results()[0]["status"] == "done"
 
 
-def test_an_error_of_ours_keeps_its_traceback(command, monkeypatch):
+def test_an_error_of_ours_is_one_line_and_its_traceback_is_kept(command, monkeypatch):
     def fit(*arguments):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(experiment, "run", fit)
+    code, said = command(*TINY)
+    (record,) = Path("outputs").glob("*/*/error.txt")
+    assert code == 1 and said.strip() == f"RuntimeError: a bug (HYDRA_FULL_ERROR=1 shows where): see {record}"
+    assert "Traceback" in record.read_text() and 'raise RuntimeError("a bug")' in record.read_text()
+    monkeypatch.setattr(cli, "FULL_ERROR", True)
     with pytest.raises(RuntimeError, match="a bug"):
         command(*TINY)
-    assert results()[0]["status"] == "failed"
 
 
 def test_hydra_full_error_shows_the_traceback(tmp_path):

@@ -2,11 +2,13 @@
 
 import glob
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dip_lab.checks import plain_name
 from dip_lab.runs.folder import ERROR, PREVIEW, RESULT, WEIGHTS, begin, has_record, is_foreign, read_result
 from dip_lab.runs.identity import Cell
 
@@ -51,6 +53,18 @@ def begin_cell(cell: Cell, rerun: bool) -> None:
 def answer_of(cell: Cell) -> str:
     """The name of the restored picture, without its suffix."""
     return str(cell.config["task"]["answer"])
+
+
+def check_answer(name: object) -> None:
+    """Refuse a name for the restored picture by which it would lie elsewhere, or replace another file of the run.
+
+    Raises:
+        ValueError: not a plain name, or one of ours.
+    """
+    answer = plain_name("task.answer", name).lower()
+    ours = {pattern.partition("/")[0].partition(".")[0] for pattern in WRITTEN} | {"dip_lab", "parts"}
+    if answer.partition(".")[0] in ours or re.fullmatch(r"seed\d+", answer):
+        raise ValueError(f"task.answer={name}: a run writes a file or folder of this name itself: choose another one")
 
 
 def start_over(folder: Path, answer: str) -> None:
