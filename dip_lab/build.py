@@ -16,7 +16,7 @@ from dip_lab.callbacks.curves import Curves
 from dip_lab.callbacks.interrupt import Interrupt
 from dip_lab.callbacks.snapshots import Snapshots
 from dip_lab.callbacks.stopping import Stopping
-from dip_lab.checks import flag, integer, number
+from dip_lab.checks import file_name, flag, integer, number
 from dip_lab.data.images import Images
 from dip_lab.descent.weight_noise import WeightNoise
 from dip_lab.fit import Fit
@@ -105,6 +105,8 @@ def checked(cfg: DictConfig) -> DictConfig:
         number("descent.clip", cfg.descent.clip, 0, above=True)
     if "lr" in cfg.optimizer:
         number("optimizer.lr", cfg.optimizer.lr, 0, above=True)
+    if not isinstance(cfg.device, str):
+        raise ValueError(f"device={cfg.device}: choose auto, cpu, cuda or mps")
     devices = cfg.trainer.devices
     if devices != 1 and not (OmegaConf.is_list(devices) and len(devices) == 1):
         raise ValueError(f"trainer.devices={devices}: one fit uses one device; more devices run more cells of a sweep")
@@ -114,8 +116,6 @@ def checked(cfg: DictConfig) -> DictConfig:
 
 def load_images(data: DictConfig) -> Images:
     """The images that the node `data` names."""
-    for key in OmegaConf.missing_keys(data):
-        raise ValueError(f"data.{key} has no value: give data.{key}=...")
     source = instantiate(data)
     return replace(source.load(), clean=flag("data.clean", source.clean))
 
@@ -123,7 +123,8 @@ def load_images(data: DictConfig) -> Images:
 def build_problem(task: DictConfig, images: Images, seed: int) -> Problem:
     """The problem of a picture that is degraded as the node `task` says."""
     parts = {key: instantiate(task[key]) for key in ("operator", "noise", "observe", "misfit", "evaluation", "view")}
-    return Task(**parts, answer=task.answer, given=task.given, observation=task.observation).problem(images, seed)
+    observation = file_name("task.observation", task.observation)
+    return Task(**parts, answer=str(task.answer), given=task.given, observation=observation).problem(images, seed)
 
 
 def build_answer(answer: DictConfig, images: Images, problem: Problem) -> Answer:
@@ -147,7 +148,7 @@ def build_fit(cfg: DictConfig, piece: Piece, callbacks: Sequence[pl.Callback]) -
     module = build_module(cfg, problem, piece.mode)
     on_gpu = cfg.device in ("auto", "cuda", "gpu") and torch.cuda.is_available()
     check_memory(module.generator, problem, torch.device("cuda" if on_gpu else "cpu"))
-    stopping = Stopping(instantiate(cfg.stopping), {name: instantiate(node) for name, node in cfg.shadow.items()})
+    stopping = Stopping(instantiate(cfg.stopping), {name: instantiate(node) for name, node in (cfg.shadow or {}).items()})
     stopping.setup_rules(problem, cfg.seed, module.generator)
     guard, checkpoint, preview, progress = (instantiate(cfg.callbacks[key])
                                             for key in ("guard", "checkpoint", "preview", "progress"))

@@ -71,6 +71,18 @@ def flag(key: str, value: object) -> bool:
     return value
 
 
+def file_name(key: str, value: object) -> str | None:
+    """`value` when it is a text, which names a file, or None.
+
+    >>> file_name("task.observation", 1000)
+    Traceback (most recent call last):
+    ValueError: task.observation=1000: give the name of a file, in quotes if it looks like something else
+    """
+    if value is not None and not isinstance(value, str):
+        raise _refusal(key, value, "give the name of a file, in quotes if it looks like something else")
+    return value
+
+
 def plain_name(key: str, value: object) -> str:
     """`value` as the name of a file or folder inside another: no path, nothing hidden, nothing that no system takes.
 

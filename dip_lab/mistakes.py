@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -75,11 +75,14 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
         if (group, option) == ("hydra/sweeper", "optuna"):
             return "hydra/sweeper=optuna needs extra packages: pip install -e '.[search]'"
         return f"{hint}{group} is one of {', '.join(error.options)}"
+    if isinstance(error, ConfigCompositionException) and error.__cause__ and (not text or "Error merging" in text):
+        text = f"{text.removeprefix('Error merging override ')}: {one_line(error.__cause__)}".removeprefix(": ")
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read: quote a value with special characters, such as 'key=\"a, b\"'"
-    wanted = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text)
-    if wanted:
+    if wanted := re.search(r"Could not override '([^']+)'|Key '[^']+' is not in struct full_key: (\S+)", text):
         key = wanted[1] or wanted[2]
+        if f"~{key}" in overrides:
+            return f"~{key}: a run needs it: give it another value instead"
         if new := renamed(key):
             return f"{key}: is now {new}"
         return f"{key}: {_what_instead(key, overrides)}"

@@ -18,14 +18,27 @@ def spelled(arguments: Sequence[str]) -> list[str]:
     """Overrides for Hydra: names of files are quoted, and short forms are written out.
 
     Raises:
-        ValueError: a group that takes one option is given a list.
+        ValueError: a group is given something else than its options' names.
     """
     for argument in arguments:
-        key, _, value = argument.partition("=")
-        if value.startswith("[") and key in groups() and key not in SEVERAL:
-            names = re.sub(r"[][' ]", "", value)
-            raise ValueError(f"{argument}: {key} takes one option; to compare them: python run.py -m {key}={names}")
+        _check_group(argument)
     return [_with_quotes(argument) for argument in written_out(arguments)]
+
+
+def _check_group(argument: str) -> None:
+    key, _, value = argument.lstrip("+").partition("=")
+    if key.startswith("~") and key[1:] in groups():
+        raise ValueError(f"{argument}: a run needs an option of {key[1:]}: choose another one, see --help")
+    if key == "shadow" and not re.fullmatch(r"null|\{}|\[[\w, ]*[a-z]\w*\s*]", value):
+        raise ValueError(f"{argument}: give the names of stopping rules: shadow=[emv,wmv]")
+    if key not in groups():
+        return
+    if value.startswith("[") and key not in SEVERAL:
+        names = re.sub(r"[][' ]", "", value) or "..."
+        raise ValueError(f"{argument}: {key} takes one option; to compare them: python run.py -m {key}={names}")
+    if value.startswith("{") or any(NO_TEXT.fullmatch(name.strip()) for name in value.strip("[]").split(",")):
+        if value != "null" or not ((config_folder() / key / "none.yaml").is_file() or key == "experiment"):
+            raise ValueError(f"{argument}: {key} takes the name of an option: --help lists them")
 
 
 def written_out(arguments: Sequence[str]) -> list[str]:

@@ -53,7 +53,7 @@ def local(path: str, root: str | None = None) -> Path | None:
     for folder in [*roots(root), here] if registered else [here, *roots(root)]:
         named = folder / os.path.expanduser(path)
         for candidate in [named, *(named.with_suffix(suffix) for suffix in LOSSLESS if registered)]:
-            if candidate.is_file():
+            if os.path.isfile(candidate):  # Path's own raises for a name that is too long
                 return candidate
     return None
 

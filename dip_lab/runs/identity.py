@@ -114,9 +114,9 @@ def _by_content(value: Any, root: str | None, key: str = "") -> Any:
     if not isinstance(value, str) or key == "_target_":
         return value
     folder = Path(os.path.expanduser(value))
-    if (folder / WEIGHTS).is_file():  # a run whose weights are the start
+    if os.path.isfile(folder / WEIGHTS):  # a run whose weights are the start
         return digest(str(folder / WEIGHTS))
-    if key == "path" and folder.is_dir():  # the frames of a clip
+    if key == "path" and os.path.isdir(folder):  # the frames of a clip
         return [digest(str(file)) for file in sorted(folder.iterdir()) if file.is_file()]
     return digest(value, root) or value
 
