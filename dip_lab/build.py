@@ -142,13 +142,15 @@ def build_answer(answer: DictConfig, images: Images, problem: Problem) -> Answer
 def build_fit(cfg: DictConfig, piece: Piece, callbacks: Sequence[pl.Callback]) -> Fit:
     """One fit of one network; it continues an earlier, unfinished fit of the cell's folder."""
     problem, cell = piece.problem.part(), piece.cell  # a rule may change the problem: it gets its own
+    problem.check_misfit()
     folder = cell.folder
     if cell.seed != cfg.seed:
         cfg = OmegaConf.merge(cfg, {"seed": cell.seed})
     module = build_module(cfg, problem, piece.mode)
     on_gpu = cfg.device in ("auto", "cuda", "gpu") and torch.cuda.is_available()
     check_memory(module.generator, problem, torch.device("cuda" if on_gpu else "cpu"))
-    stopping = Stopping(instantiate(cfg.stopping), {name: instantiate(node) for name, node in (cfg.shadow or {}).items()})
+    shadow = {name: instantiate(node) for name, node in (cfg.shadow or {}).items()}
+    stopping = Stopping(instantiate(cfg.stopping), shadow)
     stopping.setup_rules(problem, cfg.seed, module.generator)
     guard, checkpoint, preview, progress = (instantiate(cfg.callbacks[key])
                                             for key in ("guard", "checkpoint", "preview", "progress"))

@@ -29,7 +29,7 @@ from dip_lab.catalogue import config_folder, help_text
 from dip_lab.checks import one_line
 from dip_lab.compose import cell_at, refuse_code, register_resolvers
 from dip_lab.instantiate import instantiate
-from dip_lab.mistakes import MISTAKES, building, explain, unexpected
+from dip_lab.mistakes import MISTAKES, building, explain, explained, unexpected
 from dip_lab.runs.claims import claim
 from dip_lab.runs.files import from_here, write_text
 from dip_lab.runs.folder import ERROR, is_done, read_result, record_failure, settled
@@ -63,16 +63,8 @@ def job(cfg: DictConfig) -> float | None:
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     logging.captureWarnings(True)
     try:
-        with building():
-            asked, cell = instantiate(cfg.answer), cell_at(cfg, HydraConfig.get(), folder)
-        with claim(folder):
-            if not cfg.rerun:
-                refuse_another_experiment(folder, cell.hash)
-            summary = None if cfg.rerun else settled(folder, cfg.retry_failed or not sweeping, asked.is_written)
-            if summary:
-                log.info("%s before: %s", summary["status"], folder)
-            else:
-                summary = _fit(cfg, cell, asked)
+        with explained(HydraConfig.get().overrides.task):
+            summary = _summary(cfg, folder, sweeping)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
@@ -91,6 +83,20 @@ def job(cfg: DictConfig) -> float | None:
             raise SystemExit(1)
         return None
     return summary["psnr"] if summary["psnr"] is not None else summary.get("psnr_held_out")
+
+
+def _summary(cfg: DictConfig, folder: Path, sweeping: bool) -> Mapping[str, Any]:
+    """The summary of the cell, computed now or before."""
+    with building():
+        asked, cell = instantiate(cfg.answer), cell_at(cfg, HydraConfig.get(), folder)
+    with claim(folder):
+        if not cfg.rerun:
+            refuse_another_experiment(folder, cell.hash)
+        summary = None if cfg.rerun else settled(folder, cfg.retry_failed or not sweeping, asked.is_written)
+        if summary is None:
+            return _fit(cfg, cell, asked)
+    log.info("%s before: %s", summary["status"], folder)
+    return summary
 
 
 def _fit(cfg: DictConfig, cell: Cell, asked: Format) -> Mapping[str, Any]:

@@ -17,9 +17,9 @@ def instantiate(node: DictConfig | dict, /, **extra: Any) -> Any:
     """Build what `_target_` names, nested nodes included, with `extra` arguments added to the top one.
 
     Raises:
-        ValueError: not a node with `_target_`; a target that a config may not name (see `dip_lab.targets.located`), a key that the target does not
-            take (with the nearest one that it does), a value that is not true or false where the target says `bool`,
-            or whatever ValueError the target itself raised.
+        ValueError: not a node with `_target_`; a target that a config may not name (see `dip_lab.targets.located`); a
+            key that the target does not take (with the nearest one that it does), or that is not true or false where
+            the target says `bool`; or whatever ValueError the target itself raised.
     """
     if not isinstance(node, DictConfig | dict) or "_target_" not in node:
         found = f"{node._get_full_key(None)} has no _target_" if isinstance(node, DictConfig) else f"{node}"

@@ -79,10 +79,13 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
         text = f"{text.removeprefix('Error merging override ')}: {one_line(error.__cause__)}".removeprefix(": ")
     if isinstance(error, OverrideParseException):
         return f"{error.override}: cannot be read: quote a value with special characters, such as 'key=\"a, b\"'"
-    if wanted := re.search(r"Could not override '([^']+)'|Key '[^']+' is not in struct full_key: (\S+)", text):
+    for override in overrides:
+        key = override.removeprefix("~")
+        if key != override and (f"'{key}'" in text or f"full_key: {key} " in text):
+            return f"{override}: a run needs it: give it another value instead"
+    wanted = re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text)
+    if wanted:
         key = wanted[1] or wanted[2]
-        if f"~{key}" in overrides:
-            return f"~{key}: a run needs it: give it another value instead"
         if new := renamed(key):
             return f"{key}: is now {new}"
         return f"{key}: {_what_instead(key, overrides)}"

@@ -78,6 +78,19 @@ class Problem(nn.Module):
         observation = self.observation if observation is None else observation
         return self.measure(prediction, observation[frames], counted)
 
+    @torch.no_grad()
+    def check_misfit(self) -> None:
+        """Try the data term on a black image.
+
+        Raises:
+            ValueError: the misfit is one for other observations, such as that of fusion for a single picture.
+        """
+        try:
+            self.misfit(self.observation.new_zeros(1, *self.image_shape[1:]), slice(0, 1))
+        except (RuntimeError, IndexError, TypeError) as error:
+            raise ValueError(f"task/misfit: {type(self.measure).__name__} does not take an observation of shape "
+                             f"{list(self.observation.shape[1:])}: try task/misfit=mse") from error
+
     def residual(self, prediction: Tensor) -> Tensor:
         """Mean square of a prediction A(x) less y where the misfit looks, whatever the misfit is; 0-d."""
         square = (prediction - self.observation).square()

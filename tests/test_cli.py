@@ -94,6 +94,33 @@ MISTAKES = {
     "task/mask=file": ["task=denoise has no such key: it belongs to task=inpaint"],
     "regularizer.tv.weight=1": ["regularizer=none has no such key: it belongs to regularizer=tv"],
     "-cd nowhere": ["nowhere", "not found"],
+    "rerun=no": ["rerun=no", "true or false"],
+    "retry_failed=abc": ["retry_failed=abc", "true or false"],
+    "faithful=off": ["faithful=off", "true or false"],
+    "task.given=n": ["task.given=n", "true or false"],
+    "net.mix_1x1=no": ["mix_1x1=no", "true or false"],
+    "name=../../x": ["name=../../x", "one plain name"],
+    "name=..": ["name=..", "one plain name"],
+    "name=null": ["name=None", "one plain name"],
+    "name=[1]": ["name=[1]", "one plain name"],
+    "task.answer=../../x": ["task.answer=../../x", "one plain name"],
+    "task.answer=/x": ["task.answer=/x", "one plain name"],
+    "task.answer=[1]": ["task.answer=[1]", "one plain name"],
+    "task.answer=observed": ["task.answer=observed", "a run writes"],
+    "task.answer=Result": ["task.answer=Result", "a run writes"],
+    "net=[1,2]": ["net takes one option", "-m net=1,2"],
+    "regularizer=[1,2]": ["regularizer takes the name of an option"],
+    "logger={a:{b:1}}": ["logger takes the name of an option"],
+    "average=[]": ["average takes one option"],
+    "~optimizer": ["~optimizer", "a run needs"],
+    "~seed": ["~seed", "a run needs"],
+    "shadow=[1]": ["shadow=[1]", "stopping rules"],
+    "task.observation=1_000": ["task.observation=1000", "the name of a file"],
+    "task.view=-1": ["-1", "a class and what it takes"],
+    "~latent._target_": ["latent has no _target_"],
+    "net._target_=5": ["_target_=5", "full name of a class"],
+    "+net._partial_=true": ["these settings cannot be used"],
+    "device=[]": ["device=[]", "cpu"],
 }
 
 
@@ -105,6 +132,17 @@ def test_a_mistake_is_one_line_and_exit_code_2(mistake, command):
     assert code == 2 and len(lines) == 1, said
     assert all(word in lines[0] for word in MISTAKES[mistake]), said
     assert not list(Path("outputs").glob("*/*/*.png"))
+
+
+def test_a_mistake_does_not_cost_the_earlier_fit(command):
+    """`rerun=true` removes nothing before all that the new fit needs has been built."""
+    command(*TINY, "hydra.run.dir=kept", "iterations=3")
+    before = {path: path.read_bytes() for path in Path("kept").rglob("*") if path.is_file()}
+    for mistake in ("precision=fp8", "net.mix_1x1=no", "latent.jitter=-1"):
+        code, said = command(*TINY, "hydra.run.dir=kept", "rerun=true", mistake)
+        assert code == 2, said
+        assert not [path for path, content in before.items() if path.parent.name != ".hydra" and path.suffix != ".log"
+                    and path.read_bytes() != content], mistake
 
 
 def test_a_mistake_before_the_fit_is_recorded(command):

@@ -18,18 +18,20 @@ pytestmark = pytest.mark.campaign
 TINY = ("data.size=16", "iterations=3", "log_every=1", "logger=none", "threads=1", "net.width=4")
 COUNT = 1000
 VALUES = (
-    "null", "[]", "{}", "[1,2]", "[[1],[a]]", "{a:1}", "{_target_:5}", "{_target_:[]}", "{_target_:torch.nn.Conv2d}",
-    "{_partial_:true}", "abc", "''", "' '", "-1", "0", "1", "7", "-0.5", "0.5", "1e308", "-1e308", "1e-320", "nan", "inf",
-    "-inf", "99999999999999999999", "1_000", "true", "false", "no", "off", "'1'", "'true'", "'null'", "${seed}", "${nope}",
-    "${oc.env:NOPE}", "${oc.env:HOME}", "${hydra:runtime.cwd}", "${.x}", "'${'", "???", "..", "../x", "/", "/dev/null", ".",
-    "~", "auto", "none", "é", "'\x1b[31m'", "'a b'", "x" * 400, "1e3", "0x10", "1.0.0", "01", "+1", "a=b", "1:2",
+    "null", "[]", "{}", "[1,2]", "[[1],[a]]", "{a:1}", "{_target_:5}", "{_target_:[]}",
+    "{_target_:torch.nn.Conv2d}", "{_partial_:true}", "abc", "''", "' '", "-1", "0", "1", "7", "-0.5", "0.5",
+    "1e308", "-1e308", "1e-320", "nan", "inf", "-inf", "99999999999999999999", "1_000", "true", "false", "no",
+    "off", "'1'", "'true'", "'null'", "${seed}", "${nope}", "${oc.env:NOPE}", "${oc.env:HOME}",
+    "${hydra:runtime.cwd}", "${.x}", "'${'", "???", "..", "../x", "/", "/dev/null", ".", "~", "auto", "none", "é",
+    "'\x1b[31m'", "'a b'", "x" * 400, "1e3", "0x10", "1.0.0", "01", "+1", "a=b", "1:2",
 )
 NAMED = (  # those that once ended in a traceback
-    "task.observation=1_000", "tiling='1'", "logger={a:{b:1}}", "logger=[1]", "stopping.shadow=0.5", "coarse_to_fine=true",
-    "net._partial_=true", "latent.jitter=1e308", "~optimizer", "average=[]", "net=[1,2]", "regularizer=[1,2]",
-    "~net", "~task", "~data", "~stopping", "~iterations", "~seed", "~name", "optimizer={}", "task.answer=[1]",
-    "task.answer=null", "name=null", "name=[1]", "task/misfit=fuse_visible", "video.fps=[]", "callbacks=null", "trainer=null",
-    "generator=null", "descent=null", "splits=null", "shadow=null", "shadow=[1]", "shadow={a:1}", "answer=null", "video=null",
+    "task.observation=1_000", "tiling='1'", "logger={a:{b:1}}", "logger=[1]", "stopping.shadow=0.5",
+    "coarse_to_fine=true", "net._partial_=true", "latent.jitter=1e308", "~optimizer", "average=[]", "net=[1,2]",
+    "regularizer=[1,2]", "~net", "~task", "~data", "~stopping", "~iterations", "~seed", "~name", "optimizer={}",
+    "task.answer=[1]", "task.answer=null", "name=null", "name=[1]", "task/misfit=fuse_exposure",
+    "task/misfit=fuse_infrared", "video.fps=[]", "callbacks=null", "trainer=null", "generator=null", "descent=null",
+    "splits=null", "shadow=null", "shadow=[1]", "shadow={a:1}", "answer=null", "video=null",
 )
 
 

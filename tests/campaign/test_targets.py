@@ -64,7 +64,7 @@ NODES = {
     "torch.tool": {"_target_": "torch.utils.bundled_inputs.parse", "code": CODE},
     "lightning.cli": {"_target_": "pytorch_lightning.cli.LightningCLI", "run": True},
     "lightning.callbacks": {"_target_": "pytorch_lightning.callbacks.ModelCheckpoint", "dirpath": "MADE"},
-    "lightning.profiler": {"_target_": "pytorch_lightning.profilers.SimpleProfiler", "dirpath": ".", "filename": "MADE"},
+    "lightning.profiler": {"_target_": "pytorch_lightning.profilers.SimpleProfiler", "dirpath": "MADE"},
     "lightning.os": {"_target_": "pytorch_lightning.utilities.seed.os.system", "command": TOUCH},
     "dip_lab.Path": {"_target_": "dip_lab.runs.files.Path.write_text", "_args_": ["VICTIM", "gone"]},
     "dip_lab.write_atomic": {"_target_": "dip_lab.runs.files.write_atomic", "path": "MADE", "data": "x"},
