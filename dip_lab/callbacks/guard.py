@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from dip_lab.callbacks.state import live_state, parts_of, restore_state
+from dip_lab.callbacks.state import live_state, parts_of, refuse_other, restore_state
 from dip_lab.checks import integer, number
 from dip_lab.trees import copy_into
 
@@ -89,12 +89,12 @@ class Guard(pl.Callback):
         return None
 
     def _accept(self, trainer, module, iteration: int, loss: float) -> None:
-        state = live_state(parts_of(trainer, module, self.stopping))
+        state = live_state(parts_of(module, trainer.optimizers[0], self.stopping))
         self.snapshot = copy_into(self.snapshot, state)
         self.snapshot_iteration, self.accepted_loss = iteration, loss
 
     def _roll_back(self, trainer, module, iteration: int, what: str) -> None:
-        restore_state(parts_of(trainer, module, self.stopping), self.snapshot)
+        restore_state(parts_of(module, trainer.optimizers[0], self.stopping), self.snapshot)
         self._broken.zero_()
         self.events.append({"iteration": iteration, "back_to": self.snapshot_iteration, "what": what})
         # Without jitter the same steps from the same state would end in the same collapse: take smaller ones.
@@ -117,6 +117,23 @@ class Guard(pl.Callback):
             "snapshot_iteration": self.snapshot_iteration,
             "snapshot": None if self.snapshot_iteration == iteration else self.snapshot,
         }
+
+    @staticmethod
+    def refuse_other(found: Any, iteration: int, expected: tuple[Any, Any]) -> None:
+        """Return if it is a `state_dict(iteration)`; `expected` are the states of a fit before and after a step.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if not isinstance(found, dict) or not isinstance(found.get("events"), list):
+            raise ValueError("guard has other parts")
+        before = found.get("snapshot_iteration")
+        event = {"iteration": 0, "back_to": 0, "what": ""}
+        snapshot = None if before == iteration else expected[before != 0]
+        refuse_other(found, {"events": [event] * len(found["events"]), "reason": str | None, "broken": False,
+                             "accepted_loss": 0.0, "snapshot_iteration": 0, "snapshot": snapshot}, "guard")
+        if not 0 <= before <= iteration:
+            raise ValueError(f"guard.snapshot_iteration is {before}")
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.events, self.reason, self._was_broken = state["events"], state["reason"], state["broken"]
