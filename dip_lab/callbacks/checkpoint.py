@@ -89,7 +89,7 @@ class Checkpoint(pl.Callback):
         if self._state is not None:
             state = _to(self._state, module.device)
             try:
-                restore_state(parts_of(module, trainer.optimizers[0], self.stopping), state["parts"])
+                restore_state(parts_of(trainer, module, self.stopping), state["parts"])
             except Exception as error:  # a part of the user's own may not take what it has written
                 raise ValueError(f"{self.folder / _name(self.iteration)}: {one_line(error)[:200]}: remove it: the one "
                                  "before it is then used") from error
@@ -118,7 +118,7 @@ class Checkpoint(pl.Callback):
             "iteration": self.iteration,
             "seconds": self.fitted_seconds,
             "threads": torch.get_num_threads(),
-            "parts": live_state(parts_of(module, trainer.optimizers[0], self.stopping)),
+            "parts": live_state(parts_of(trainer, module, self.stopping)),
             "guard": self.guard.state_dict(self.iteration),
         }
         write_proved(self.folder / _name(self.iteration), partial(torch.save, state))

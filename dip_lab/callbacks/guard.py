@@ -73,9 +73,16 @@ class Guard(pl.Callback):
             self._roll_back(trainer, module, self._iteration, fault)
 
     @property
-    def diverged(self) -> bool:
-        """Whether the fit could not go on, because non-finite values came back until the guard gave up."""
-        return self.reason is not None and self.events[-1]["what"] == NOT_FINITE
+    def failure(self) -> str | None:
+        """Why the fit has no sound answer; None where it has one.
+
+        Non-finite values came back until the guard gave up, or they were there before it had found the fit sound once.
+        """
+        if self.reason is not None and self.events[-1]["what"] == NOT_FINITE:
+            return self.reason
+        if self.broken_at_end and self.snapshot_iteration == 0:
+            return f"guard: {NOT_FINITE} by iteration {self._iteration}, and there is no sound one to go back to"
+        return None
 
     def _fault(self, module) -> str | None:
         """What is wrong with the fit; None while it is sound."""
@@ -89,12 +96,12 @@ class Guard(pl.Callback):
         return None
 
     def _accept(self, trainer, module, iteration: int, loss: float) -> None:
-        state = live_state(parts_of(module, trainer.optimizers[0], self.stopping))
+        state = live_state(parts_of(trainer, module, self.stopping))
         self.snapshot = copy_into(self.snapshot, state)
         self.snapshot_iteration, self.accepted_loss = iteration, loss
 
     def _roll_back(self, trainer, module, iteration: int, what: str) -> None:
-        restore_state(parts_of(module, trainer.optimizers[0], self.stopping), self.snapshot)
+        restore_state(parts_of(trainer, module, self.stopping), self.snapshot)
         self._broken.zero_()
         self.events.append({"iteration": iteration, "back_to": self.snapshot_iteration, "what": what})
         # Without jitter the same steps from the same state would end in the same collapse: take smaller ones.

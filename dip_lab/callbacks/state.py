@@ -15,8 +15,12 @@ from torch.optim import Optimizer
 from dip_lab.trees import clone
 
 
-def parts_of(module: pl.LightningModule, optimizer: Optimizer, stopping) -> dict[str, Any]:
+def parts_of(trainer: pl.Trainer, module: pl.LightningModule, stopping) -> dict[str, Any]:
     """The objects with a state dict that together make up the fit. The generator's holds the batch-norm buffers."""
+    return _parts(module, trainer.optimizers[0], stopping)
+
+
+def _parts(module: pl.LightningModule, optimizer: Optimizer, stopping) -> dict[str, Any]:
     return {
         "generator": module.generator,
         "optimizer": optimizer,
@@ -46,7 +50,7 @@ def expected_states(module: pl.LightningModule, stopping) -> tuple[dict[str, Any
         stopping: its rules, with `state_dict` and `state_after`.
     """
     optimizer = module.configure_optimizers()
-    begun = {**live_state(parts_of(module, optimizer, stopping)), "optimizer": optimizer}
+    begun = {**live_state(_parts(module, optimizer, stopping)), "optimizer": optimizer}
     output, average = torch.zeros(module.problem.image_shape), copy.deepcopy(module.average)
     average.update(output, 1, module.generator)
     rules = stopping.state_after(output, average.image, module.generator)
