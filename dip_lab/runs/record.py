@@ -19,6 +19,7 @@ WORDS_OR_NONE = ("data", "baseline", "net", "latent", "optimizer", "stopping", "
                  "error", "stop_reason", "device", "precision")
 WHOLE = ("seed", "iterations", "chosen_iteration", "peak_iteration", "parameters", "frames", "jpeg_quality")
 NUMBERS = ("psnr_last", "uncertainty_mean", "uncertainty_max")  # beside the scores
+FLAGS = ("oracle",)
 NAMED = ("config", "overrides", "versions")
 NAMED_OR_NONE = ("noise_estimate",)
 LISTED_OR_NONE = ("members", "parts", "guard_events", OWN)
@@ -32,6 +33,7 @@ def refuse_malformed(result: Mapping[str, Any]) -> None:
     """
     for keys, is_right, what in (
             (WORDS, _is_word, "is no text"), (WORDS_OR_NONE, _or_none(_is_word), "is no text"),
+            (FLAGS, lambda value: isinstance(value, bool), "is not true or false"),
             (WHOLE, _or_none(_is_whole), "is no whole number"),
             ((*SCORES, *NUMBERS), _or_none(_is_number), "is no number"),
             (NAMED, _is_named, "is no mapping"), (NAMED_OR_NONE, _or_none(_is_named), "is no mapping"),

@@ -8,7 +8,8 @@ import random
 import shutil
 
 import pytest
-from test_resume import BEYOND, Killed, KillAt, assert_same
+from outcomes import difference, lines_about
+from test_resume import BEYOND, KillAt, Killed
 
 pytestmark = [pytest.mark.campaign, pytest.mark.usefixtures("without_plots")]
 TINY = ("iterations=30", "stopping=fixed", "log_every_image=500")
@@ -20,18 +21,6 @@ def flipped(content: bytes, dice: random.Random) -> tuple[int, bytes]:
     damaged = bytearray(content)
     damaged[bit // 8] ^= 1 << bit % 8
     return bit, bytes(damaged)
-
-
-def lines_about(caplog, name: str) -> list[str]:
-    return [record.getMessage() for record in caplog.records if name in record.getMessage()]
-
-
-def difference(folder, reference) -> str | None:
-    try:
-        assert_same(folder, reference)
-    except AssertionError as error:
-        return f"another result: {str(error)[:100]}"
-    return None
 
 
 def test_a_flipped_bit_in_the_newest_checkpoint(tally, fit_tiny, tmp_path, caplog):
