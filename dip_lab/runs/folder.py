@@ -62,7 +62,12 @@ def is_foreign(folder: Path) -> bool:
 
 
 def _parsed(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    result = json.loads(text)
+    if "\\ud" not in text.lower():
+        return result
+    # A byte of a file's name that is not UTF-8, which neither a terminal nor a plot takes, becomes a question mark.
+    return json.loads(json.dumps(result, ensure_ascii=False).encode(errors="replace"))
 
 
 def _is_ours(result: Any) -> bool:

@@ -10,8 +10,9 @@ from dip_lab.results.verdicts import Verdict, as_csv, read_verdicts
 HEADING = "iteration,seconds,loss,psnr,psnr_average,ssim,statistic\n"
 
 
-@pytest.mark.parametrize("text", ["", "\n", HEADING, "a,b\n1,2\n", HEADING + "x,1,1,1,1,1,1\n", HEADING + "inf,1,1,1,1,1,1\n",
-                                  HEADING + "1,2\n", HEADING + '"1,2\n' * 3, HEADING + "1" * 200_000 + "\n", "\x00\x01"])
+@pytest.mark.parametrize("text", [
+    "", "\n", HEADING, "a,b\n1,2\n", HEADING + "x,1,1,1,1,1,1\n", HEADING + "inf,1,1,1,1,1,1\n", HEADING + "1,2\n",
+    HEADING + '"1,2\n' * 3, HEADING + "1" * 200_000 + "\n", "\x00\x01"])
 def test_what_is_no_row_of_numbers_is_left_out(text, tmp_path):
     path = tmp_path / "history.csv"
     path.write_text(text)

@@ -52,3 +52,8 @@ def test_a_field_may_be_missing_or_null_and_others_may_be_anything(tmp_path):
               "own_scores": [{"key": "a", "name": "A", "decimals": 1}], "a": 1.5}
     (tmp_path / "result.json").write_text(json.dumps(record))
     assert read_result(tmp_path) == record and not is_unreadable(tmp_path)
+
+
+def test_half_of_a_character_becomes_a_question_mark(tmp_path):
+    (tmp_path / "result.json").write_text('{"status": "done", "picture": "caf\\udce9", "net": "\\ud83d\\ude00"}')
+    assert read_result(tmp_path) == {"status": "done", "picture": "caf?", "net": "\U0001f600"}
