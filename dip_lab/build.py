@@ -157,7 +157,7 @@ def build_fit(cfg: DictConfig, piece: Piece, callbacks: Sequence[pl.Callback]) -
     interrupt = Interrupt(checkpoint.hurry)
     guard.stopping = checkpoint.stopping = progress.stopping = stopping
     checkpoint.guard, checkpoint.experiment = guard, f"{cell.hash}-{cell.seed}-{problem.digest()}"
-    start = checkpoint.find(folder / "checkpoints") if folder else 0
+    start = checkpoint.find(folder / "checkpoints", module, cfg.iterations) if folder else 0
     if checkpoint.threads and cfg.threads == "auto":  # continued bit for bit
         torch.set_num_threads(checkpoint.threads)
     history = History(COLUMNS, folder / "history.csv" if folder else None)

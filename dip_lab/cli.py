@@ -78,11 +78,11 @@ def job(cfg: DictConfig) -> float | None:
         log.error("%s", one_line(error), exc_info=FULL_ERROR)
         return None
     if summary["status"] == "failed":
-        log.error("%s", summary["error"])
+        log.error("%s", summary.get("error"))
         if not sweeping:
             raise SystemExit(1)
         return None
-    return summary["psnr"] if summary["psnr"] is not None else summary.get("psnr_held_out")
+    return summary.get("psnr_held_out") if summary.get("psnr") is None else summary["psnr"]
 
 
 def _summary(cfg: DictConfig, folder: Path, sweeping: bool) -> Mapping[str, Any]:

@@ -97,8 +97,8 @@ def restored(plan: Plan, piece: Piece, splits: Sequence[Split]) -> Restoration:
         return restored(plan, piece, inner)
     members = []
     for each in split.pieces(piece):
-        member = each.stored() or restored(plan, each, inner)
-        members.append(each.store(member))
+        member = each.stored() or each.store(restored(plan, each, inner))
+        members.append(member)
         if each.title:
             log.info("%s: %s", each.title, member.summary.stop_reason)
         if not member.is_done:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import platform
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from dip_lab.machine import peak_memory_mb
 from dip_lab.module import DeepImagePrior, Iterations
 from dip_lab.nets.weights import save_weights
 from dip_lab.precision import autocast_dtype
-from dip_lab.results.conclude import about, problem_scores, scored, uncertainty, versions
+from dip_lab.results.conclude import about, finite, problem_scores, scored, uncertainty, versions
 from dip_lab.results.history import History
 from dip_lab.results.restoration import Restoration
 from dip_lab.results.summary import Summary
@@ -84,7 +85,7 @@ def conclude(fit: Fit, device: torch.device, interrupted: str | None) -> Restora
     module.cpu()  # as Lightning does after a fit on a GPU
     problem, rule = module.problem, stopping.rule
     image, chosen = stopping.answer(module)
-    image = image.cpu()
+    image, unsound = finite(image.cpu())
     scores = scored(problem, image)
     curve = "psnr" if module.average.image is None else "psnr_average"
     obeyed = fit.cell.options["stopping"]
@@ -93,8 +94,10 @@ def conclude(fit: Fit, device: torch.device, interrupted: str | None) -> Restora
     psnrs[obeyed] = scores["scores"].get("psnr")
     peaks = [history.peak(curve), (psnrs[obeyed], chosen or iterations)]
     peaks += [(psnrs[name], watcher.chosen_iteration) for name, watcher in stopping.shadow.items()]
-    peak = max((p for p in peaks if p and p[0] is not None), key=lambda p: p[0], default=(None, None))
-    stop_reason = guard.reason or stopping.reason or "iterations used up"
+    known = [p for p in peaks if p and p[0] is not None and math.isfinite(p[0])]
+    peak = max(known, key=lambda p: p[0], default=(None, None))
+    failure = guard.failure or unsound
+    stop_reason = failure or guard.reason or stopping.reason or "iterations used up"
     if interrupted:
         stop_reason = f"interrupted by {interrupted}"
     pictures = {**problem.pictures(), "latent": _latent_picture(module.generator.latent.z)}
@@ -104,8 +107,8 @@ def conclude(fit: Fit, device: torch.device, interrupted: str | None) -> Restora
         spread = uncertainty(pictures["uncertainty"])
     summary = Summary(
         **about(problem, fit.cell),
-        status="interrupted" if interrupted else "failed" if guard.diverged else "done",
-        error=stop_reason if guard.diverged else None,
+        status="interrupted" if interrupted else "failed" if failure else "done",
+        error=None if interrupted else failure,
         iterations=iterations,
         chosen_iteration=chosen or iterations,
         stop_reason=stop_reason,

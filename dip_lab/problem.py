@@ -246,8 +246,10 @@ class Task:
         observed; with `given`, that is all there is, and the target is left out.
 
         Raises:
-            ValueError: the operator cannot map the picture, or cannot have made it.
+            ValueError: the operator cannot map the picture, or cannot have made it; a value is NaN or infinite.
         """
+        for values in (images.pixels, images.observed, images.alpha):
+            _refuse_not_finite(values, images.name)
         given = self.given and self.observation is None
         if given and images.observed is not None:
             images = replace(images, pixels=images.observed, observed=None)
@@ -275,6 +277,7 @@ class Task:
             observation = stacked(self._each_frame(target, noise, seed), len(target))
         if target is not None and operator.known is not None:
             observation *= operator.known  # what was not measured has no noise
+        _refuse_not_finite(observation, f"the observation of {images.name}, as the task makes it")
         return Problem(observation, operator, self.misfit, self.evaluation, self.view, target, self.answer, images.name,
                        noise, images.conventions.quality)
 
@@ -316,3 +319,8 @@ class Task:
         if observation.shape == images.pixels.shape:
             observation = self.operator(observation)  # what lies under a mask's holes was not measured
         return observation
+
+
+def _refuse_not_finite(values: Tensor | None, name: str) -> None:
+    if values is not None and (wrong := int((~values.isfinite()).sum())):
+        raise ValueError(f"{name}: {wrong} of {values.numel()} values are NaN or infinite: replace them by numbers")

@@ -8,7 +8,7 @@ Each writes a PNG into the folder that it was given, or where --out says.
 """
 
 import argparse
-import csv
+import math
 import sys
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from PIL import Image  # noqa: E402
 
 from dip_lab.checks import one_line  # noqa: E402
 from dip_lab.mistakes import MISTAKES  # noqa: E402
+from dip_lab.results.history import read_rows  # noqa: E402
 from dip_lab.results.png import figure_png  # noqa: E402
 from dip_lab.runs.files import write_atomic  # noqa: E402
 from dip_lab.runs.folder import read_result  # noqa: E402
@@ -36,8 +37,8 @@ def learning(group: Path) -> Figure:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axis = figure.subplots()
     for label, folder, _ in cells:
-        rows = history(folder)
-        axis.plot([int(row["iteration"]) for row in rows], [float(row["loss"]) for row in rows],
+        rows = read_rows(folder / "history.csv")
+        axis.plot([row["iteration"] for row in rows], [row.get("loss", math.nan) for row in rows],
                   label=OBSERVATIONS.get(label, label))
     axis.set(xscale="log", yscale="log", xlabel="iteration", ylabel="loss")
     axis.grid(alpha=0.3)
@@ -50,8 +51,8 @@ def snapshots(run: Path) -> Figure:
     frames = sorted((int(path.stem), path) for path in (run / "snapshots").glob("*.png"))
     if not frames:
         raise ValueError(f"{run}: no pictures in snapshots/; run it with log_every_image=100")
-    psnrs = {int(row["iteration"]): row["psnr"] for row in history(run)}
-    captions = [f"{iteration}" + (f", {float(psnrs[iteration]):.2f} dB" if psnrs.get(iteration) else "")
+    psnrs = {row["iteration"]: row.get("psnr", math.nan) for row in read_rows(run / "history.csv")}
+    captions = [f"{iteration}" + ("" if math.isnan(psnrs.get(iteration, math.nan)) else f", {psnrs[iteration]:.2f} dB")
                 for iteration, _ in frames]
     return strip([(caption, opened(path)) for caption, (_, path) in zip(captions, frames, strict=True)])
 
@@ -107,12 +108,6 @@ def opened(path: Path) -> Image.Image:
     """The picture, its file closed."""
     with Image.open(path) as image:
         return image.copy()
-
-
-def history(folder: Path) -> list[dict[str, str]]:
-    """The rows of a run's history.csv."""
-    with open(folder / "history.csv", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def three_numbers(text: str) -> tuple[int, int, int]:

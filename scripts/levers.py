@@ -21,7 +21,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]  # the checkout's dip_lab; net_costs
 from worlds import WORLDS, inside  # noqa: E402
 
-from dip_lab.checks import one_line  # noqa: E402
+from dip_lab.checks import number, one_line  # noqa: E402
 from dip_lab.mistakes import MISTAKES  # noqa: E402
 from dip_lab.results.png import figure_png  # noqa: E402
 from dip_lab.runs.files import write_atomic, write_json  # noqa: E402
@@ -44,8 +44,11 @@ def timed(group: Path, size: int) -> dict[str, float]:
     steps = {}
     for path in sorted(group.glob("*/result.json")):
         result = read_result(path.parent) or {}
-        if result.get("status") == "done" and result["task"] == "denoise" and setting_of(result) not in steps:
-            _, steps[setting_of(result)] = bare_step(OmegaConf.create(result["config"]), size, "cpu")
+        if result.get("status") == "done" and result.get("task") == "denoise" and setting_of(result) not in steps:
+            try:
+                _, steps[setting_of(result)] = bare_step(OmegaConf.create(result.get("config", {})), size, "cpu")
+            except (AttributeError, KeyError, TypeError) as error:
+                raise ValueError(f"{path}: its config cannot be built: {one_line(error)}") from error
     for step in steps.values():
         for iteration in range(1, WARM_UP + 1):
             step(iteration)
@@ -57,6 +60,19 @@ def timed(group: Path, size: int) -> dict[str, float]:
                 step(WARM_UP + 1 + turn * BLOCK + k)
             seconds[setting].append((time.perf_counter() - started) / BLOCK)
     return {setting: statistics.median(values) for setting, values in seconds.items()}
+
+
+def read_steps(path: Path) -> dict[str, dict[str, float]]:
+    """{kind of processor: {setting: seconds of a step}}, as --time has written it.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    try:
+        return {world: {setting: number("seconds", value, 0, above=True) for setting, value in times.items()}
+                for world, times in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise ValueError(f"{path}: is not what --time has written: measure again with --time") from error
 
 
 def main(arguments: list[str]) -> None:
@@ -77,7 +93,7 @@ def main(arguments: list[str]) -> None:
                 found[world] = pool.apply(timed, (args.group, args.size))
         write_json(args.group / STEPS, found)
     path = args.group / STEPS
-    steps, tries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}, tries_of(args.group)
+    steps, tries = read_steps(path) if path.exists() else {}, tries_of(args.group)
     tries = [each for each in tries if not args.problems or each.problem in args.problems]
     if args.reference:
         print(levers_table(tries, args.reference, steps))

@@ -50,7 +50,7 @@ def plan(cells: list[Planned], configs: list[DictConfig]) -> None:
         kind = kind_of(cfg)
         left = 0 if cell.status == "done" else cfg.iterations * cfg.splits.seeds.count
         if cell.status == "interrupted":
-            left -= cell.result["iterations"]
+            left -= cell.result.get("iterations") or 0
         if left and kind not in measured:
             measured[kind] = seconds_per_iteration(cfg)
         hours = left * measured.get(kind, 0) / 3600

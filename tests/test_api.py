@@ -15,6 +15,7 @@ from packaging.version import Version
 from PIL import Image
 
 import dip_lab
+from dip_lab.data.images import Images
 
 FAST = ("net.width=4", "net.depth=2", "iterations=6", "log_every=2", "device=cpu")
 RNG = np.random.default_rng(3)
@@ -224,3 +225,11 @@ def test_importing_the_package_is_quick():
 def test_without_a_picture_the_overrides_say_what_is_restored():
     restoration = dip_lab.restore(None, overrides=["data=sample", "data.size=16", "iterations=2", "net.width=4"])
     assert restoration.image.shape == (1, 3, 16, 16) and restoration.summary["data"] == "sample"
+
+
+@pytest.mark.parametrize("where", ["pixels", "observed", "alpha"])
+def test_images_that_are_not_finite_are_refused(where):
+    sound, bad = torch.rand(1, 1, 16, 16), torch.full((1, 1, 16, 16), float("nan"))
+    images = Images("mine", **{"pixels": sound, where: bad})
+    with pytest.raises(ValueError, match="mine: 256 of 256 values are NaN or infinite"):
+        dip_lab.restore(images, overrides=["iterations=2"])

@@ -127,13 +127,14 @@ OFTEN = ("stopping=wmv", "stopping=holdout", "average=none", "optimizer=muon", "
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_killed_at_several_iterations(case, fit_tiny, left_alone, tmp_path):
+def test_killed_at_several_iterations(case, fit_tiny, left_alone, tmp_path, caplog):
     reference = left_alone(*CASES[case])
     for at in (1, 10, 17, 31, "end") if case in OFTEN else (17,):
         with pytest.raises(Killed):
             fit_tiny(*CASES[case], folder=tmp_path / "killed", callbacks=[KillAt(at)])
         assert not (tmp_path / "killed" / "result.json").exists()
     fit_tiny(*CASES[case], folder=tmp_path / "killed")
+    assert "begins anew" not in caplog.text and "the one before it" not in caplog.text
     assert_same(tmp_path / "killed", reference)
 
 
@@ -182,8 +183,9 @@ def killed_and_continued(fit_tiny, tmp_path, picture, overrides, *kills):
 
 
 @pytest.mark.parametrize("case", BEYOND)
-def test_parts_and_clips_killed(case, fit_tiny, tmp_path):
+def test_parts_and_clips_killed(case, fit_tiny, tmp_path, caplog):
     killed_and_continued(fit_tiny, tmp_path, *BEYOND[case], 7, 17)
+    assert "begins anew" not in caplog.text and "the one before it" not in caplog.text
 
 
 @pytest.mark.parametrize("task", options("task"))
@@ -236,7 +238,7 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(fit_tiny, left_alone, tm
     assert sorted(p.name for p in newest.parent.iterdir()) == ["0000020.pt", "0000030.pt"]
     newest.write_bytes(newest.read_bytes()[:-500])
     fit_tiny(folder=folder)
-    assert "0000030.pt cannot be read" in caplog.text
+    assert "0000030.pt: it has no digest: the one before it is used" in caplog.text
     assert_same(folder, reference)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from dip_lab.callbacks.state import live_state, parts_of, restore_state
+from dip_lab.callbacks.state import live_state, parts_of, refuse_other, restore_state
 from dip_lab.checks import integer, number
 from dip_lab.trees import copy_into
 
@@ -73,9 +73,16 @@ class Guard(pl.Callback):
             self._roll_back(trainer, module, self._iteration, fault)
 
     @property
-    def diverged(self) -> bool:
-        """Whether the fit could not go on, because non-finite values came back until the guard gave up."""
-        return self.reason is not None and self.events[-1]["what"] == NOT_FINITE
+    def failure(self) -> str | None:
+        """Why the fit has no sound answer; None where it has one.
+
+        Non-finite values came back until the guard gave up, or they were there before it had found the fit sound once.
+        """
+        if self.reason is not None and self.events[-1]["what"] == NOT_FINITE:
+            return self.reason
+        if self.broken_at_end and self.snapshot_iteration == 0:
+            return f"guard: {NOT_FINITE} by iteration {self._iteration}, and there is no sound one to go back to"
+        return None
 
     def _fault(self, module) -> str | None:
         """What is wrong with the fit; None while it is sound."""
@@ -117,6 +124,23 @@ class Guard(pl.Callback):
             "snapshot_iteration": self.snapshot_iteration,
             "snapshot": None if self.snapshot_iteration == iteration else self.snapshot,
         }
+
+    @staticmethod
+    def refuse_other(found: Any, iteration: int, expected: tuple[Any, Any]) -> None:
+        """Return if it is a `state_dict(iteration)`; `expected` are the states of a fit before and after a step.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if not isinstance(found, dict) or not isinstance(found.get("events"), list):
+            raise ValueError("guard has other parts")
+        before = found.get("snapshot_iteration")
+        event = {"iteration": 0, "back_to": 0, "what": ""}
+        snapshot = None if before == iteration else expected[before != 0]
+        refuse_other(found, {"events": [event] * len(found["events"]), "reason": str | None, "broken": False,
+                             "accepted_loss": 0.0, "snapshot_iteration": 0, "snapshot": snapshot}, "guard")
+        if not 0 <= before <= iteration:
+            raise ValueError(f"guard.snapshot_iteration is {before}")
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.events, self.reason, self._was_broken = state["events"], state["reason"], state["broken"]

@@ -78,6 +78,13 @@ class Stopping(pl.Callback):
             "reason": self.reason,
         }
 
+    def state_after(self, output: Tensor, average: Tensor | None, generator: Generator) -> dict:
+        """A state of the shape that it has after an output and an average of these shapes."""
+        rules = {name: rule.state_after(output, average) for name, rule in self.shadow.items()}
+        weights = list(generator.state_dict().values()) if average is None else None
+        return {"rule": self.rule.state_after(output, average), "shadow": rules, "kept_weights": weights,
+                "reason": str | None}
+
     def load_state_dict(self, state: dict) -> None:
         self.rule.load_state_dict(state["rule"])
         for name, rule in self.shadow.items():

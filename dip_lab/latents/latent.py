@@ -52,9 +52,15 @@ class Latent(nn.Module):
         """Take what the latent is made of from the problem, before `depth` is read. Default: does nothing."""
 
     def prepare(self, height: int, width: int, seed: int) -> None:
-        """Make z for the padded size; move the module to its device and memory format afterwards."""
+        """Make z for the padded size; move the module to its device and memory format afterwards.
+
+        Raises:
+            ValueError: a value is NaN or infinite.
+        """
         self._seed = seed
         self.z = self._fixed(height, width, seed)
+        if not self.z.isfinite().all():
+            raise ValueError("latent: some of its values are NaN or infinite: give smaller numbers")
         self._jittered = None
 
     def _fixed(self, height: int, width: int, seed: int) -> Tensor:

@@ -1,15 +1,16 @@
 """The weights that a fit starts with: drawn by a rule, or taken from an earlier fit."""
 
-import io
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dip_lab.checks import one_of
-from dip_lab.runs.files import write_atomic
 from dip_lab.runs.folder import WEIGHTS
+from dip_lab.runs.proved import Unproved, prove, write_proved
 
 RULES: Mapping[str, Callable[[Tensor], Tensor] | None] = {
     "default": None,
@@ -36,30 +37,47 @@ def initialise(net: nn.Module, rule: str) -> None:
 
 def save_weights(net: nn.Module, folder: Path) -> None:
     """Write `checkpoints/weights.pt` into a run's folder: the network as its last iteration left it."""
-    buffer = io.BytesIO()
-    torch.save({key: value.cpu() for key, value in net.state_dict().items()}, buffer)
-    write_atomic(folder / WEIGHTS, buffer.getvalue())
+    weights = {key: value.cpu() for key, value in net.state_dict().items()}
+    write_proved(folder / WEIGHTS, lambda file: torch.save(weights, file))
 
 
 def load_weights(net: nn.Module, folder: Path) -> None:
     """Load the weights and batch-norm statistics of a network that another run has fitted.
 
+    A file without a digest is accepted: a user may have made it with `torch.save(net.state_dict(), path)`.
+
     Raises:
-        ValueError: the folder has no weights, or those of another network.
+        ValueError: the folder has no weights, damaged ones, NaN or infinity among them, or those of another network.
     """
-    path = folder / WEIGHTS
+    path, asked = folder / WEIGHTS, f"generator.init_from={folder}"
     if not path.is_file():
-        raise ValueError(f"generator.init_from={folder}: has no {WEIGHTS}; give the folder of a run that has ended")
+        raise ValueError(f"{asked}: has no {WEIGHTS}; give the folder of a run that has ended")
     try:
+        with contextlib.suppress(Unproved):
+            prove(path)
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or foreign file: the reader may raise anything
         raise ValueError(f"{path}: cannot be read: {' '.join(str(error).split())[:100]}") from error
+    if not isinstance(weights, Mapping):
+        raise ValueError(f"{asked}: {WEIGHTS} holds {type(weights).__name__}, no weights: save net.state_dict()")
     own = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-    theirs = {key: tuple(value.shape) for key, value in weights.items()}
+    theirs = {key: _shape(value) for key, value in weights.items()}
     for key in own | theirs:
         if own.get(key) != theirs.get(key):
             raise ValueError(
-                f"generator.init_from={folder}: fitted another network: {key} is {theirs.get(key, 'absent')} there and "
+                f"{asked}: fitted another network: {str(key)[:100]} is {theirs.get(key, 'absent')} there and "
                 f"{own.get(key, 'absent')} here; give the same net and values, latent depth and colours"
             )
+    for key, value in weights.items():
+        if not value.isfinite().all():
+            raise ValueError(f"{asked}: {key} of {WEIGHTS} is not finite: give the folder of a sound run")
     net.load_state_dict(weights)
+
+
+def _shape(value: Any) -> tuple[int, ...] | str:
+    """The shape of a tensor of real numbers; in words, what else it is."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    if value.layout != torch.strided or value.is_complex() or value.is_quantized or value.is_meta or value.is_nested:
+        return f"a tensor of {value.dtype} ({value.layout}, {value.device})"
+    return tuple(value.shape)

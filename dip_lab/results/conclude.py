@@ -17,11 +17,21 @@ from dip_lab.runs.identity import Cell
 @torch.no_grad()
 def conclude_baseline(problem: Problem, cell: Cell, image: Tensor, seconds: float) -> Restoration:
     """The restoration of a method without a network; there are no curves."""
+    image, unsound = finite(image)
     summary = Summary(
-        **about(problem, cell), stop_reason="no iterations: a baseline", **scored(problem, image),
+        **about(problem, cell), status="failed" if unsound else "done", error=unsound,
+        stop_reason="no iterations: a baseline", **scored(problem, image),
         seconds=round(seconds, 3), device=platform.processor() or "cpu", versions=versions(),
     )
     return Restoration(image, summary, History(COLUMNS, None), problem.pictures(), [])
+
+
+def finite(image: Tensor) -> tuple[Tensor, str | None]:
+    """(the image, None); of one with NaN or infinity, (black in their place, what is wrong)."""
+    wrong = int((~image.isfinite()).sum())
+    if not wrong:
+        return image, None
+    return image.nan_to_num(0, 0, 0), f"{wrong} of {image.numel()} values of the answer are not finite"
 
 
 def about(problem: Problem, cell: Cell) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from dip_lab.runs.files import write_text
@@ -24,13 +25,9 @@ class History:
     def resume(self, iteration: int) -> None:
         """Read the rows on disk up to an iteration; what was logged after the checkpoint is computed again."""
         self.rows = []
-        if self.path is not None and self.path.exists() and iteration > 0:
-            with open(self.path, encoding="utf-8", newline="") as file:
-                for row in csv.reader(file):
-                    values = self._numbers(row)
-                    if values and values["iteration"] <= iteration:
-                        self.rows.append(values)
         if self.path is not None:
+            if iteration > 0:
+                self.rows = [row for row in read_rows(self.path, self.columns) if row["iteration"] <= iteration]
             self.write()
 
     def write(self) -> None:
@@ -57,16 +54,37 @@ class History:
         values = [(row[name], row["iteration"]) for row in self.rows if math.isfinite(row.get(name, math.nan))]
         return max(values, key=lambda value: value[0]) if values else None
 
-    def _numbers(self, fields: list[str]) -> dict[str, float] | None:
-        """A row read back; None for the heading and for a line that was cut off by a crash of the machine."""
-        try:
-            values = {key: float(v) if v else math.nan for key, v in zip(self.columns, fields, strict=True)}
-            return values | {"iteration": int(values["iteration"])}
-        except ValueError:
-            return None
-
     def _fields(self, row: dict[str, float]) -> list[str]:
         return [_field(row.get(column, math.nan)) for column in self.columns]
+
+
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> list[dict[str, float]]:
+    """The rows of a history.csv as numbers, NaN where a field is empty; none where the file cannot be read.
+
+    A line that is no row of numbers is left out: the heading, one that is just being written or was cut off by a crash
+    of the machine, one that was damaged.
+
+    Args:
+        path: the file.
+        columns: their names; None: as the file's first line says.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    try:
+        heading, *rows = csv.reader(lines)
+    except (csv.Error, ValueError):  # a field of a megabyte; no line at all
+        return []
+    return [values for row in (heading, *rows) if (values := _numbers(columns or heading, row))]
+
+
+def _numbers(columns: Sequence[str], fields: Sequence[str]) -> dict[str, float] | None:
+    try:
+        values = {key: float(field) if field else math.nan for key, field in zip(columns, fields, strict=True)}
+        return values | {"iteration": int(values["iteration"])}
+    except (KeyError, ValueError, OverflowError):
+        return None
 
 
 def _field(value: float) -> str:

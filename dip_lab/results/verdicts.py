@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -57,7 +58,21 @@ def as_csv(rows: list[Verdict]) -> str:
     return text.getvalue()
 
 
-def read_verdicts(path: Path) -> list[dict[str, str]]:
-    """The rows of a stopping.csv as text."""
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def read_verdicts(path: Path) -> list[Verdict]:
+    """The rows of a stopping.csv; a line that is no row is left out, and all where the file cannot be read."""
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8", errors="replace").splitlines()))
+    except (OSError, csv.Error):
+        return []
+    return [verdict for row in rows if (verdict := _verdict(row))]
+
+
+def _verdict(row: list[str]) -> Verdict | None:
+    """None for the heading, and for a line that was damaged."""
+    try:
+        rule, obeyed, chosen, stopped, psnr, gap, saved = row
+        scores = [float(score) if score else None for score in (psnr, gap)]
+        verdict = Verdict(rule, obeyed == "True", int(chosen), int(stopped) if stopped else None, *scores, int(saved))
+    except ValueError:
+        return None
+    return verdict if all(score is None or math.isfinite(score) for score in scores) else None

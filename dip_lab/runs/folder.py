@@ -10,6 +10,7 @@ from typing import Any
 
 from dip_lab.checks import one_line
 from dip_lab.runs.files import write_json, write_text
+from dip_lab.runs.record import refuse_malformed
 
 log = logging.getLogger(__name__)
 RESULT = "result.json"
@@ -19,7 +20,10 @@ WEIGHTS = Path("checkpoints", "weights.pt")  # the network as its last iteration
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """The summary of a run; None while there is none. One that cannot be read is named once, and counts as none."""
+    """The summary of a run, in the shape of `dip_lab.runs.record`; None while there is none.
+
+    One that cannot be read is named once, and counts as none.
+    """
     path = folder / RESULT
     try:
         result = _parsed(path)
@@ -31,7 +35,17 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     if not _is_ours(result):
         _name(path, "was not written by dip_lab")
         return None
+    try:
+        refuse_malformed(result)
+    except ValueError as error:
+        _name(path, f"cannot be read ({one_line(error)})")
+        return None
     return result
+
+
+def is_unreadable(folder: Path) -> bool:
+    """Whether there is a result.json that says nothing: damaged, malformed or another program's."""
+    return (folder / RESULT).is_file() and read_result(folder) is None
 
 
 def has_record(folder: Path) -> bool:
@@ -48,7 +62,12 @@ def is_foreign(folder: Path) -> bool:
 
 
 def _parsed(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    result = json.loads(text)
+    if "\\ud" not in text.lower():
+        return result
+    # A byte of a file's name that is not UTF-8, which neither a terminal nor a plot takes, becomes a question mark.
+    return json.loads(json.dumps(result, ensure_ascii=False).encode(errors="replace"))
 
 
 def _is_ours(result: Any) -> bool:

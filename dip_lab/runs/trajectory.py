@@ -11,11 +11,13 @@ import io
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 from dip_lab.checks import one_line
-from dip_lab.runs.files import write_atomic, write_text
+from dip_lab.runs.files import write_text
 from dip_lab.runs.folder import RESULT, read_result
-from dip_lab.runs.identity import Cell
+from dip_lab.runs.identity import Cell, selected
+from dip_lab.runs.proved import write_proved
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +33,10 @@ def go_on(cell: Cell) -> None:
     shorter = []
     for path in others:
         result = read_result(path.parent) or {}
+        taken = selected(result, "config.iterations")
         # Results of earlier versions have no such hash.
-        if result.get("trajectory_hash") == cell.trajectory and result["status"] == "done":
-            shorter.append((result["config"]["iterations"], path.parent, result["config_hash"]))
+        if result.get("trajectory_hash") == cell.trajectory and result["status"] == "done" and isinstance(taken, int):
+            shorter.append((taken, path.parent, result.get("config_hash", "")))
     for iterations, folder, identity in sorted(shorter, reverse=True):
         if iterations >= cell.config["iterations"]:
             continue
@@ -50,11 +53,11 @@ def go_on(cell: Cell) -> None:
 
 
 def _copy(old: Path, new: Path, identity: str, cell: Cell) -> None:
-    """The newest checkpoint of a fit, with the curves and the snapshots so far; it becomes that of another cell."""
+    """The newest sound checkpoint of a fit, with the curves and the snapshots so far; it becomes that of another cell.
+    """
     import torch
 
-    newest = max((old / "checkpoints").glob("[0-9]*.pt"))
-    state = torch.load(newest, map_location="cpu", weights_only=True)
+    name, state = _newest(old / "checkpoints")
     state["experiment"] = cell.hash + state["experiment"].removeprefix(identity)
     iteration, every = state["iteration"], cell.config["log_every"]
     heading, *rows = csv.reader((old / "history.csv").read_text(encoding="utf-8").splitlines())
@@ -65,6 +68,20 @@ def _copy(old: Path, new: Path, identity: str, cell: Cell) -> None:
     write_text(new / "history.csv", text.getvalue())
     if (old / "snapshots").is_dir():
         shutil.copytree(old / "snapshots", new / "snapshots", dirs_exist_ok=True)
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_atomic(new / "checkpoints" / newest.name, buffer.getvalue())
+    write_proved(new / "checkpoints" / name, lambda file: torch.save(state, file))
+
+
+def _newest(folder: Path) -> tuple[str, dict[str, Any]]:
+    """(name, content) of the newest sound checkpoint; one that is damaged costs a line.
+
+    Raises:
+        ValueError: there is none.
+    """
+    from dip_lab.callbacks.checkpoint import read_checkpoint
+
+    for path in sorted(folder.glob("[0-9]*.pt"), reverse=True):
+        try:
+            return path.name, read_checkpoint(path)
+        except Exception as error:  # the reader of a malformed file may raise anything
+            log.warning("%s: %s: trying the one before it", path, one_line(error)[:200])
+    raise ValueError(f"{folder} has no sound checkpoint")

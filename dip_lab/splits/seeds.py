@@ -55,12 +55,13 @@ class Seeds:
             first.summary,
             **scored(piece.problem, image),
             members=[{key: member.summary[key] for key in OF_A_MEMBER} for member in members],
-            status=last.status, stop_reason=last.stop_reason,
+            status=last.status, error=last.error, stop_reason=last.stop_reason,
             seconds=round(sum(member.summary.seconds for member in members), 3),
         )
         psnr, pictures = summary.scores.get("psnr"), first.pictures
         if psnr is not None:
-            summary = replace(summary, psnr_peak=max(psnr, first.summary.psnr_peak))
+            peaks = [psnr, *(peak for peak in (first.summary.psnr_peak,) if peak is not None)]  # none in a failed fit
+            summary = replace(summary, psnr_peak=max(peaks))
         if len(members) > 1:
             deviation = images.std(0)
             pictures = {**pictures, "uncertainty": deviation}

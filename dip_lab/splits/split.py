@@ -1,6 +1,5 @@
 """A problem split into pieces that are fitted one by one, and whose restorations are joined again."""
 
-import io
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,13 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dip_lab.checks import one_line
 from dip_lab.problem import Problem
 from dip_lab.results.history import COLUMNS, History
 from dip_lab.results.restoration import Restoration
 from dip_lab.results.summary import Summary
-from dip_lab.runs.files import write_atomic, write_json
+from dip_lab.runs.files import write_json
 from dip_lab.runs.folder import RESULT, read_result
 from dip_lab.runs.identity import Cell
+from dip_lab.runs.proved import prove, write_proved
 from dip_lab.video.mode import Mode
 
 log = logging.getLogger(__name__)
@@ -74,28 +75,27 @@ class Part(Piece):
         """Also None if the folder has the restoration of another observation."""
         folder = self.cell.folder
         result = read_result(folder) if folder else None
-        if not result or result["status"] != "done" or result["observation"] != self.problem.digest():
+        if not result or result["status"] != "done" or result.get("observation") != self.problem.digest():
             return None
         try:
+            prove(folder / IMAGE)
             image = self._image()
-        except (OSError, ValueError, EOFError) as error:
-            log.warning("%s cannot be read (%s): fitting this part again", folder / IMAGE, error)
+            summary = Summary.read(result, self.cell)
+        except (OSError, TypeError, ValueError, EOFError) as error:
+            log.warning("%s: %s: this part is fitted again", folder / IMAGE, one_line(error))
             return None
         history = History(COLUMNS, folder / "history.csv")
         history.resume(10**12)
         history.path = None
-        return Restoration(image, Summary.read(result, self.cell), history, {}, [])
+        return Restoration(image, summary, history, {}, [])
 
     def store(self, member: Restoration) -> Restoration:
         """Write the image, then the summary; what is returned has its image in the file and not in memory."""
         folder = self.cell.folder
         if folder is None:
             return member
-        if read_result(folder) != member.summary:
-            buffer = io.BytesIO()
-            np.save(buffer, member.image.numpy())
-            write_atomic(folder / IMAGE, buffer.getvalue())
-            write_json(folder / RESULT, dict(member.summary))
+        write_proved(folder / IMAGE, lambda file: np.save(file, member.image.numpy()))
+        write_json(folder / RESULT, dict(member.summary))
         return replace(member, image=self._image(), pictures={})
 
     def _image(self) -> Tensor:

@@ -1,5 +1,6 @@
 """The base class of the stopping rules: it keeps the image that would be the answer, without host synchronisation."""
 
+import copy
 import math
 from typing import Any
 
@@ -165,6 +166,12 @@ class StoppingRule:
         tensors = {name: getattr(self, name) for name in self.saved}
         present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
         return {"observations": self.observations, **present}
+
+    def state_after(self, output: Tensor, average: Tensor | None) -> dict[str, Any]:
+        """A state of the shape that it has after an output and an average of these shapes; the rule does not change."""
+        twin = copy.copy(self)
+        twin._allocate(output, average)
+        return twin.state_dict()
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor | int]) -> None:

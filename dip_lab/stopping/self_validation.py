@@ -88,6 +88,9 @@ class SelfValidation(Minimum):
         more = {"looks": self.looks, "net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
         return {**super().state_dict(), **more}
 
+    def state_after(self, output: Tensor, average: Tensor | None) -> dict[str, Any]:
+        return {**super().state_after(output, average), "optimizer": self.optimizer}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self.looks = state["looks"]

@@ -1,14 +1,15 @@
 """The cells of a group's folder, read from their result.json and history.csv alone. No torch."""
 
-import csv
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dip_lab.results.history import read_rows
 from dip_lab.runs.claims import LOCK, is_claimed
-from dip_lab.runs.folder import RESULT, read_result
+from dip_lab.runs.folder import RESULT, is_unreadable, read_result
 
 GROUPS = ("task", "net", "baseline", "latent", "optimizer", "stopping", "average", "regularizer", "data", "noise")
 CURVES = ("iteration", "seconds", "loss", "psnr", "psnr_average")
@@ -28,9 +29,12 @@ class Row:
 
     @cached_property
     def status(self) -> str:
-        """done, failed, interrupted, running (in a living process), or unfinished (its process was killed)."""
+        """done, failed, interrupted, running (in a living process), unfinished (its process was killed), or unreadable.
+        """
         stored = self.result.get("status", "unfinished")
-        return "running" if stored != "done" and is_claimed(self.folder) else stored
+        if stored != "done" and is_claimed(self.folder):
+            return "running"
+        return stored if self.result or not is_unreadable(self.folder) else "unreadable"
 
     @property
     def method(self) -> str:
@@ -57,13 +61,9 @@ class Row:
 
     def curves(self) -> dict[str, list[float | None]]:
         """The columns of history.csv that are curves; None where a field is empty. {} without a history."""
-        path = self.folder / "history.csv"
-        if not path.exists():
-            return {}
-        with open(path, encoding="utf-8", newline="") as file:
-            # The last line may be incomplete: it is just being written, or the machine crashed.
-            rows = [row for row in csv.DictReader(file) if None not in row.values()]
-        return {key: [float(row[key]) if row.get(key) else None for row in rows] for key in CURVES}
+        rows = read_rows(self.folder / "history.csv")
+        known = [{key: value for key, value in row.items() if math.isfinite(value)} for row in rows]
+        return {key: [row.get(key) for row in known] for key in CURVES} if rows else {}
 
 
 def read_cells(group: Path) -> list[Row]:

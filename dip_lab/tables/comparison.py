@@ -1,6 +1,5 @@
 """One figure for the cells of a sweep, from their files alone: PSNR against iteration and against seconds. No torch."""
 
-import csv
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -11,9 +10,11 @@ from matplotlib.figure import Figure
 
 from dip_lab.results.png import figure_png
 from dip_lab.runs.folder import read_result
+from dip_lab.tables.cells import Row
 
 SHOWN = 40  # curves of one task: more cannot be told apart
 STYLES = ("-", "--", ":", "-.")
+PLOTTED = ("iteration", "seconds", "psnr", "psnr_average")
 VARIED = ("net", "picture", "noise", "optimizer", "regularizer", "average", "stopping", "seed")  # make a label
 
 
@@ -35,29 +36,31 @@ def labelled_cells(group: Path, *needed: str) -> list[tuple[str, Path, dict]]:
     read = [(path.parent, read_result(path.parent) or {}) for path in sorted(group.glob("*/result.json"))]
     needed = ("chosen_iteration", *needed)
     cells = [(folder, result) for folder, result in read if all(result.get(key) is not None for key in needed)]
-    names = [_label(result, [other for _, other in cells if other["task"] == result["task"]]) for _, result in cells]
-    known = Counter((result["task"], name) for (_, result), name in zip(cells, names, strict=True))
+    names = [_label(result, [other for _, other in cells if other.get("task") == result.get("task")])
+             for _, result in cells]
+    known = Counter((result.get("task"), name) for (_, result), name in zip(cells, names, strict=True))
     # Cells that differ in another key are told apart by the hash in their folder's name.
-    return [(name if known[result["task"], name] == 1 else f"{name} {result['config_hash']}", folder, result)
-            for (folder, result), name in zip(cells, names, strict=True)]
+    return [(name if known[result.get("task"), name] == 1 else f"{name} {result.get('config_hash', folder.name)}",
+             folder, result) for (folder, result), name in zip(cells, names, strict=True)]
 
 
 def curves_of(group: Path) -> list[Curve]:
     """The curves of all cells of a group's folder that have a PSNR, the best first."""
     curves = []
     for label, folder, result in labelled_cells(group, "psnr"):
-        with open(folder / "history.csv", encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["psnr"]]
-        values = [float(row["psnr_average"] or row["psnr"]) for row in rows]
-        curves.append(Curve(result["task"], label, result["psnr"], result["chosen_iteration"],
-                            [int(row["iteration"]) for row in rows], [float(row["seconds"]) for row in rows], values))
+        curve = Row(folder, result).curves()
+        rows = [(int(iteration), seconds, single if average is None else average)
+                for iteration, seconds, single, average in zip(*(curve.get(key, ()) for key in PLOTTED), strict=True)
+                if None not in (seconds, single)]
+        curves.append(Curve(result.get("task", ""), label, result["psnr"], result["chosen_iteration"],
+                            [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]))
     return sorted(curves, key=lambda curve: -curve.psnr)
 
 
 def _label(result: dict, alike: list[dict]) -> str:
     """What tells a cell from the others of its task; its network, where nothing does."""
     varied = [key for key in VARIED if len({other.get(key) for other in alike}) > 1] or ["net"]
-    return ", ".join(f"seed {result[key]}" if key == "seed" else str(result.get(key)) for key in varied)
+    return ", ".join(f"seed {result.get(key)}" if key == "seed" else str(result.get(key)) for key in varied)
 
 
 def comparison_png(curves: list[Curve]) -> bytes:

@@ -47,12 +47,14 @@ class Try:
 
 
 def tries_of(group: Path) -> list[Try]:
-    """The finished cells of a group's folder that have a target.
+    """The finished fits of a group's folder that have a target.
 
     Raises:
         ValueError: there are none.
     """
-    tries = [_try(cell) for cell in read_cells(group) if cell.status == "done" and cell.value("psnr") is not None]
+    tries = [_try(cell) for cell in read_cells(group)
+             if cell.status == "done" and None not in map(cell.result.get, ("psnr", "ssim"))
+             and cell.result.get("iterations")]
     if not tries:
         raise ValueError(f"{group}: no finished cell with a target")
     return tries
@@ -63,7 +65,7 @@ def setting_of(result: Mapping) -> str:
     >>> setting_of({"overrides": {"net": "skip", "data.name": "House", "seed": 1, "iterations": 600}})
     'net=skip iterations=600'
     """
-    own = {key: value for key, value in result["overrides"].items()
+    own = {key: value for key, value in result.get("overrides", {}).items()
            if key.split(".")[0].split("/")[0] not in (*PROBLEM, *AROUND)}
     return " ".join(f"{key}={json.dumps(value) if isinstance(value, list | bool) else value}".replace(" ", "")
                     for key, value in own.items()) or WITHOUT
@@ -72,16 +74,15 @@ def setting_of(result: Mapping) -> str:
 def _try(cell: Row) -> Try:
     result, curves = cell.result, cell.curves()
     values = [average if average is not None else single
-              for average, single in zip(curves["psnr_average"], curves["psnr"], strict=True)]
-    curve = [(int(iteration), value) for iteration, value in zip(curves["iteration"], values, strict=True)
+              for average, single in zip(curves.get("psnr_average", ()), curves.get("psnr", ()), strict=True)]
+    curve = [(int(iteration), value) for iteration, value in zip(curves.get("iteration", ()), values, strict=True)
              if value is not None]
-    sigma = (cell.value("task.sigma") or 25) if result["noise"] in ("auto", "gaussian") else None
-    degraded = result["task"] if result["task"] != "denoise" else f"sigma {sigma}"
-    problem = f"{result['picture']}, {degraded}" + (f", seed {result['seed']}" if result["seed"] else "")
-    verdicts = cell.folder / STOPPING_CSV
-    obeyed = [row for row in read_verdicts(verdicts) if row["obeyed"] == "True"] if verdicts.exists() else []
-    return Try(setting_of(result), problem, curve, result["psnr"], result["ssim"], result["iterations"],
-               any(row["stopped_iteration"] for row in obeyed))
+    sigma = (cell.value("task.sigma") or 25) if result.get("noise") in ("auto", "gaussian") else None
+    task, seed = result.get("task"), result.get("seed")
+    degraded = task if task != "denoise" else f"sigma {sigma}"
+    problem = f"{result.get('picture')}, {degraded}" + (f", seed {seed}" if seed else "")
+    ended = any(row.obeyed and row.stopped_iteration is not None for row in read_verdicts(cell.folder / STOPPING_CSV))
+    return Try(setting_of(result), problem, curve, result["psnr"], result["ssim"], result["iterations"], ended)
 
 
 def levers_table(tries: Sequence[Try], reference: str, steps: Mapping[str, Mapping[str, float]]) -> str:
@@ -159,9 +160,14 @@ def frontier_figure(tries: Sequence[Try], steps: Mapping[str, float], named: Map
     Args:
         steps: {setting: seconds of a step}.
         named: {setting: what the legend calls it}; the others are thin and grey.
+
+    Raises:
+        ValueError: no setting was timed, or there is no problem that all of these share.
     """
     settings = {setting: mine for setting, mine in by_setting(tries).items() if setting in steps}
-    shared = set.intersection(*({each.problem for each in mine} for mine in settings.values()))
+    shared = set.intersection(*({each.problem for each in mine} for mine in settings.values())) if settings else set()
+    if not shared:
+        raise ValueError("no problem was fitted with all settings that were timed: measure again with --time")
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     axis = figure.subplots()
     for setting, mine in settings.items():

@@ -120,7 +120,8 @@ def entries(cells: Sequence[Planned]) -> list[Entry]:
 
 def _entry(row: Mapping[str, Any], picture: str, cells: Sequence[Planned], published: float | None,
            tolerance: float, is_ours: bool) -> Entry:
-    done = [cell.result[row["key"]] for cell in cells if cell.status == "done" and cell.result[row["key"]] is not None]
+    found = [cell.result.get(row["key"]) for cell in cells if cell.status == "done"]
+    done = [value for value in found if value is not None]
     states = {cell.status for cell in cells}
     status = "done" if done else next((s for s in ("interrupted", "failed") if s in states), "missing")
     status = status if is_ours else "not ours"

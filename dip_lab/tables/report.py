@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from dip_lab.checks import LARGEST
 from dip_lab.runs.files import write_text
 from dip_lab.runs.folder import ERROR
 from dip_lab.scores import Score, duration, judged
@@ -175,7 +175,7 @@ def text(value: Any) -> str:
 
 def number(value: Any) -> float | int | None:
     """The value if it can be sorted and drawn as a number, else None."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST <= value <= LARGEST
     return value if is_number else None
 
 

@@ -33,20 +33,19 @@ def cases_of(group: Path) -> list[Case]:
     cells = defaultdict(list)
     for path in sorted(group.glob(f"*/{STOPPING_CSV}")):
         result = read_result(path.parent)
-        if result and result.get("psnr_peak") is not None:
-            cells[tuple(result[key] for key in ("picture", "observation", "net", "latent", "seed"))].append(
+        if result and None not in map(result.get, ("psnr_peak", "peak_iteration", "iterations")):
+            cells[tuple(result.get(key) for key in ("picture", "observation", "net", "latent", "seed"))].append(
                 (result, read_verdicts(path)))
     cases = []
     for (picture, *_), found in cells.items():
         choices = {}
-        obeyed = {row["rule"] for _, rows in found for row in rows if row["obeyed"] == "True"}
+        obeyed = {row.rule for _, rows in found for row in rows if row.obeyed}
         for _, rows in sorted(found, key=lambda cell: cell[0]["iterations"]):
             for row in rows:
-                if row["psnr"] and (row["obeyed"] == "True" or row["rule"] not in obeyed):
-                    stopped = bool(row["stopped_iteration"])
-                    choices[row["rule"]] = float(row["psnr"]), int(row["chosen_iteration"]), stopped
+                if row.psnr is not None and (row.obeyed or row.rule not in obeyed):
+                    choices[row.rule] = row.psnr, row.chosen_iteration, row.stopped_iteration is not None
         best = max((result for result, _ in found), key=lambda result: result["psnr_peak"])
-        name = f"{picture}, {found[0][0]['noise']}"
+        name = f"{picture}, {found[0][0].get('noise')}"
         cases.append(Case(name, best["psnr_peak"], best["peak_iteration"], choices))
     return cases
 

@@ -120,7 +120,10 @@ class File(PointSpread):
         total = values.sum()
         if not (total.isfinite() and total > 0):
             raise ValueError(f"task.psf.path={path}: its values have the sum {total:g}: give a kernel of positive sum")
-        return values / total
+        kernel = values / total
+        if not kernel.float().isfinite().all():
+            raise ValueError(f"task.psf.path={path}: scaled to sum 1, its values are too large: they cancel each other")
+        return kernel
 
 
 def _array(path: Path) -> np.ndarray:

@@ -222,3 +222,11 @@ def test_each_return_to_the_same_snapshot_halves_the_step_again(fit_tiny):
     assert rates[30] == 0.01  # broken at 25, seen at 30
     assert rates[31] == rates[40] == 0.005  # back at 20, broken again at 35
     assert rates[41] == rates[60] == 0.0025  # sound at 50, which is the snapshot from there on
+
+
+@pytest.mark.parametrize("overrides", [("iterations=4",), ("iterations=4", "average=none"),
+                                       ("iterations=3", "splits.seeds.count=2")])
+def test_a_fit_that_broke_before_it_was_found_sound_has_failed(overrides, fit_tiny, without_plots, tmp_path):
+    restored = fit_tiny("stopping=fixed", "optimizer.lr=1e38", *overrides, folder=tmp_path)
+    assert restored.summary.status == "failed" and "not finite" in restored.summary.error
+    assert restored.image.isfinite().all()

@@ -59,6 +59,41 @@ def test_a_folder_without_weights_or_with_others_is_refused_in_one_line(tmp_path
         load_weights(small(), tmp_path)
 
 
+def own_weights():
+    return dict(small().state_dict())
+
+
+@pytest.mark.parametrize("wrong", [
+    [1], None, torch.zeros(3), {"0.weight": 5}, {3: torch.zeros(3)},
+    own_weights() | {"0.weight": torch.zeros(16, 4, 3, 3).to_sparse()},
+    own_weights() | {"0.weight": torch.zeros(16, 4, 3, 3, dtype=torch.complex64)},
+    own_weights() | {"3.bias": torch.tensor([0, float("nan"), 0])},
+    own_weights() | {"1.running_var": torch.full((16,), float("inf"))},
+])
+def test_what_is_no_weights_is_refused_in_one_line(wrong, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(wrong, tmp_path / "checkpoints" / "weights.pt")
+    net = small()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    with pytest.raises(ValueError, match=re.escape(f"generator.init_from={tmp_path}")) as refused:
+        load_weights(net, tmp_path)
+    assert "\n" not in str(refused.value)
+    assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
+
+
+def test_a_user_s_own_weights_are_accepted_and_damaged_ones_are_not(tmp_path):
+    net, path = small(), tmp_path / "checkpoints" / "weights.pt"
+    path.parent.mkdir()
+    torch.save(small().state_dict(), path)
+    load_weights(net, tmp_path)
+    save_weights(small(), tmp_path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="weights.pt: cannot be read: it is damaged"):
+        load_weights(net, tmp_path)
+
+
 def test_a_fit_starts_where_another_ended(fit_tiny, tmp_path):
     first = fit_tiny("iterations=40", "stopping=fixed", "average=none", folder=tmp_path / "first")
     warm = fit_tiny("iterations=1", "stopping=fixed", "average=none", f"generator.init_from={tmp_path / 'first'}")

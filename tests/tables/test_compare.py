@@ -132,3 +132,11 @@ def test_a_torn_line_of_the_history_is_left_out(tmp_path):
     assert cell.curves() == {}
     (tmp_path / "history.csv").write_text("iteration,seconds,loss,psnr,psnr_average\n1,0.5,0.1,20,\n2,0.")
     assert cell.curves()["iteration"] == [1.0] and cell.curves()["psnr_average"] == [None]
+
+
+def test_a_cell_whose_record_cannot_be_read_is_called_unreadable(tmp_path):
+    texts = {"a": '{"status": "done", "psnr": 20}', "b": '{"status": "done", "psnr": "abc"}', "c": "[]"}
+    for name, text in texts.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "result.json").write_text(text)
+    assert [cell.status for cell in read_cells(tmp_path)] == ["done", "unreadable", "unreadable"]
