@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import re
 from typing import Any
 
 import hydra.utils
@@ -69,11 +70,18 @@ def _check(node: Any, extra: set[str]) -> list[str]:
     others = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for key in set(node) - {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"} - extra:
         if key in parameters:
-            kind = inspect.formatannotation(parameters[key].annotation).strip("'")
-            if kind == "bool" or (kind in ("bool | None", "Optional[bool]") and node[key] is not None):
-                flag(key, node[key])
+            _check_switch(key, node[key], inspect.formatannotation(parameters[key].annotation))
         elif not others:
             near = difflib.get_close_matches(key, parameters, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(parameters)}"
             raise ValueError(f"{name} takes no key {key!r}: {hint}")
     return [node["_target_"], *targets]
+
+
+def _check_switch(key: str, value: Any, kind: str) -> None:
+    """Refuse `no`, which is a text and true, where the annotation says bool, perhaps among other kinds."""
+    words = set(re.findall(r"\w+", kind))
+    if "bool" not in words or words & {"int", "float", "str"} or f"'{value}'" in kind:
+        return
+    if value is not None or not words & {"None", "NoneType", "Optional"}:
+        flag(key, value)

@@ -36,7 +36,8 @@ def test_no_is_not_yes(tally, tmp_path):
         for option in options(group):
             chosen = [text for text in (HOSTS.get(group, ""), f"{group}={option}") if text]
             for key in switches(compose(chosen)):
-                keys.setdefault(key, chosen)
+                if key.startswith(f"{group.replace('/', '.')}."):
+                    keys.setdefault(key, chosen)
     count = tally("a value that looks like yes or no, for each key that is one")
     for key, chosen in keys.items():
         more = needed(chosen, tmp_path)
@@ -51,5 +52,7 @@ def test_no_is_not_yes(tally, tmp_path):
 
             ended = isolated(run, folder)
             refused = ended.code == 2 and "choose true or false" in ended.said
+            if value == "null" and not ended.code:  # such as optimizer.fused: as torch likes
+                continue
             count.add(f"{key}={value}", None if refused else f"{ended.code}: {ended.said[-300:]}")
     count.conclude()
