@@ -38,6 +38,7 @@ from dip_lab.runs.ours import begin_cell, protect, refuse_another_experiment
 from dip_lab.runs.sharing import announce
 from dip_lab.runs.trajectory import go_on
 from dip_lab.scores import SCORES, known
+from dip_lab.shortage import check_limits, out_of_memory
 from dip_lab.spelling import own_configs, spelled
 from dip_lab.streams import keep_open
 from dip_lab.utf8 import use_utf8
@@ -125,18 +126,19 @@ def _restore(cfg: DictConfig, cell: Cell) -> Mapping[str, Any]:
         ValueError: the memory is too small.
     """
     announce()
-    from dip_lab import machine
-
-    machine.free_memory()
-    machine.tune_allocator()
-    machine.use_threads(cfg.threads)
-    machine.use_gpu(cfg.gpu, HydraConfig.get().job.get("num"))
-    from dip_lab.experiment import run
-
+    check_limits()
     try:
+        from dip_lab import machine
+
+        machine.free_memory()
+        machine.tune_allocator()
+        machine.use_threads(cfg.threads)
+        machine.use_gpu(cfg.gpu, HydraConfig.get().job.get("num"))
+        from dip_lab.experiment import run
+
         return run(cfg, cell).summary
     except Exception as error:
-        failed = machine.out_of_memory(error)
+        failed = out_of_memory(error)
         if failed is None:
             raise
         raise ValueError(f"out of memory: {one_line(failed)}: a smaller data.size or net.width needs less") from error
@@ -244,7 +246,10 @@ def main() -> int:
             raise
         print(explain(error, overrides), file=sys.stderr)
         return 2
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError, ImportError) as error:
+        if (failed := out_of_memory(error)) and not FULL_ERROR:
+            print(f"out of memory: {one_line(failed)}", file=sys.stderr)
+            return 2
         if "Unknown plugin class" not in str(error):  # Hydra's words
             raise
         print("this launcher needs extra packages: pip install -e '.[launchers]'", file=sys.stderr)

@@ -57,5 +57,5 @@ def test_a_failed_allocation_is_found_behind_other_errors():
         torch.empty(2**62, dtype=torch.uint8)
     outer = ValueError("cannot be built")
     outer.__cause__ = allocation.value
-    assert machine_module.out_of_memory(outer) is allocation.value and machine_module.out_of_memory(MemoryError())
-    assert machine_module.out_of_memory(ValueError("a bug")) is None
+    assert out_of_memory(outer) is allocation.value and out_of_memory(MemoryError())
+    assert out_of_memory(ValueError("a bug")) is None

@@ -10,12 +10,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from dip_lab.data.images import Images, PictureError, as_images, check_picture, from_pil, read_picture
+from dip_lab.data.images import (
+    MAX_PIXELS,
+    Images,
+    PictureError,
+    as_images,
+    check_picture,
+    check_size,
+    from_pil,
+    read_picture,
+)
 from dip_lab.data.listing import FORMATS, all_pictures_in
 from dip_lab.data.sizes import resize_to
 from dip_lab.frames import frames_buffer
+from dip_lab.video.library import pyav
 
 log = logging.getLogger(__name__)
+LIMITS = {"max_pixels": str(MAX_PIXELS)}  # of FFmpeg, which makes room for a frame before anyone sees its size
 
 
 def read_clip(path: str | Path, selection: slice, size: int | None = None) -> Images:
@@ -124,15 +135,18 @@ def _animation(path: Path, indices: range, size: int | None) -> Iterator[Images]
 
 def _decoded(path: Path) -> Iterator[np.ndarray]:
     """The frames of a video file as a phone shows them, upright; uint8 (H, W), or (H, W, 3) if there is colour."""
-    import av  # for clips only
-    import imageio.v3 as imageio
-
+    av = pyav()
     try:
-        with av.open(str(path)) as file:
-            frame = next(file.decode(video=0))
-            grey, turns = frame.format.name.startswith("gray"), round(frame.rotation / 90)
-        for array in imageio.imiter(path, plugin="pyav", format="gray" if grey else "rgb24"):
-            yield np.rot90(array, turns)
+        with av.open(str(path), stream_options=[LIMITS] * 8) as file:
+            stream = file.streams.video[0]
+            check_size(str(path), stream.width, stream.height)
+            stream.codec_context.options = LIMITS
+            for frame in file.decode(stream):
+                check_size(str(path), frame.width, frame.height)
+                kind = "gray" if frame.format.name.startswith("gray") else "rgb24"
+                yield np.rot90(frame.to_ndarray(format=kind), round(frame.rotation / 90))
+    except PictureError:
+        raise
     except Exception as error:  # errors of FFmpeg, and of a container without a video
         raise PictureError(_unreadable(path, error)) from error
 

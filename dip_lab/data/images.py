@@ -197,7 +197,7 @@ def from_pil(image: Image.Image, name: str, size: int | None = None) -> Images:
 def check_picture(source: str, image: Image.Image, size: int | None,
                   keep: Callable[[torch.Tensor], torch.Tensor] = same) -> None:
     """Refuse an opened picture that is too small or too large, before it is decoded; `source` is what messages say."""
-    _check_size(source, *image.size)
+    check_size(source, *image.size)
     decoding, held = _decoded_bytes(image)
     colours = keep(torch.empty(1, 1 if image.mode in GREY or image.mode.startswith("I") else 3, 1, 1)).shape[1]
     channels = colours + image.has_transparency_data
@@ -270,7 +270,7 @@ def _from_array(array: np.ndarray, name: str, source: str, layout: str) -> Image
     """(H, W) or (H, W, C) samples, transparency last if C is 2 or 4; `layout` is for the error message."""
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (2,), (3,), (4,)):
         raise PictureError(f"{source}: shape {array.shape}; give {layout} with C = 1 to 4")
-    _check_size(source, array.shape[1], array.shape[0])
+    check_size(source, array.shape[1], array.shape[0])
     if array.dtype.kind not in "buf" or (array.dtype.kind == "u" and array.dtype.itemsize > 2):
         raise PictureError(f"{source}: samples of {array.dtype}; give uint8, uint16 or floats in [0, 1]")
     samples = Samples(*array.shape[:2], lambda top, bottom: array[top:bottom])
@@ -284,7 +284,7 @@ def _from_samples(samples: Samples, name: str, source: str, size: int | None = N
     from dip_lab.data.sizes import resize_to, shrunk, shrunk_alpha, shrunk_sides  # which needs Images
 
     height, width = samples.height, samples.width
-    _check_size(source, width, height)
+    check_size(source, width, height)
     sides = shrunk_sides(name, height, width, size)
     channels = samples.rows(0, 1)[0, 0].size
     narrow, clear = sides[1] if sides else width, channels in (2, 4)
@@ -334,7 +334,8 @@ class _Floats:
             raise PictureError(f"{source}: float samples from {self.low:.6g} to {self.high:.6g}; scale them to [0, 1]")
 
 
-def _check_size(source: str, width: int, height: int) -> None:
+def check_size(source: str, width: int, height: int) -> None:
+    """Refuse a picture of more than `MAX_PIXELS`, or with a side under `MIN_SIDE`."""
     if width * height > MAX_PIXELS:
         raise PictureError(_too_large(source, f"{width} x {height} px, "))
     if min(width, height) < MIN_SIDE:
