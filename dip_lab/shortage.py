@@ -4,8 +4,9 @@ import errno
 import re
 import resource
 
-MESSAGE = re.compile(r"can't allocate memory|not enough memory|out of memory|annot allocate memory|can't start new thread|"
-                     r"failed to map segment|could not (create|execute) a (primitive|memory object)|std::bad_alloc")
+MESSAGE = re.compile(r"can't allocate memory|not enough memory|out of memory|annot allocate memory|"
+                     r"can't start new thread|failed to map segment|std::bad_alloc|"
+                     r"could not (create|execute) a (primitive|memory object)")  # oneDNN's words
 # What torch, SciPy and one small fit take on two cores. Below that their libraries end the process, or hang.
 LEAST = {"RLIMIT_AS": ("ulimit -v", 1536 * 2**20), "RLIMIT_DATA": ("ulimit -d", 768 * 2**20)}
 

@@ -36,7 +36,8 @@ class Video(Source):
         """The frames as one stack, which is kept in a file if it is too large for the memory.
 
         Raises:
-            ValueError: PyAV is not installed, no such clip, a still picture, too few frames, frames of several sizes, or damage.
+            ValueError: PyAV is not installed, no such clip, a still picture, too few frames, frames of several sizes,
+                or damage.
         """
         from dip_lab.data.clips import read_clip
         from dip_lab.video.library import pyav

@@ -45,8 +45,10 @@ def seeds() -> list[tuple[str, bytes]]:
         ("WEBP", clear, {"lossless": True}), ("WEBP", colour, {**two, "exif": exif(3)}), ("BMP", colour, {}),
         ("BMP", palette, {}), ("DIB", colour, {}), ("GIF", palette, {}), ("GIF", palette, two), ("PPM", colour, {}),
         ("PPM", grey, {}), ("PPM", deep_grey, {}), ("AVIF", colour, {}), ("TIFF", deep_grey, {}), ("TIFF", colour, two),
-        ("TIFF", colour.convert("1"), {"compression": "group4"}), ("TIFF", clear, {"compression": "tiff_adobe_deflate"}),
-        ("TIFF", colour, {"compression": "jpeg"}), ("TIFF", colour, {"exif": exif(6)}), ("TIFF", colour, {"compression": "tiff_lzw"}),
+        ("TIFF", colour.convert("1"), {"compression": "group4"}),
+        ("TIFF", clear, {"compression": "tiff_adobe_deflate"}),
+        ("TIFF", colour, {"compression": "jpeg"}), ("TIFF", colour, {"exif": exif(6)}),
+        ("TIFF", colour, {"compression": "tiff_lzw"}),
     ]
     found = []
     for kind, image, more in kinds:
@@ -146,7 +148,7 @@ def worker(wire, folder: str) -> None:
     logging.disable(logging.CRITICAL)  # our own lines
     os.chdir(folder)
     tempfile.tempdir = folder
-    said = os.open("said", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    said = os.open("said", os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
     os.dup2(said, 1)
     os.dup2(said, 2)
     small = io.BytesIO()

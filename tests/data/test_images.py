@@ -355,7 +355,7 @@ def test_a_picture_that_is_shrunk_as_it_is_read_is_the_same(tmp_path, monkeypatc
 def test_what_needs_too_much_memory_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     Image.new("RGB", (100, 100)).save(tmp_path / "a.png")
     monkeypatch.setattr(images, "MAX_BYTES", 100_000)
-    with pytest.raises(ValueError, match=r"a\.png: 100 x 100 px of this kind need .* GB of memory, .*data\.size shrinks"):
+    with pytest.raises(ValueError, match=r"a\.png: 100 x 100 px .* GB of memory, .*data\.size shrinks"):
         read_picture(tmp_path / "a.png")
     assert read_picture(tmp_path / "a.png", size=8).pixels.shape == (1, 3, 8, 8)
     assert read_picture(tmp_path / "a.png", keep=images.mean).pixels.shape == (1, 1, 100, 100)
