@@ -40,7 +40,10 @@ class Preview(pl.Callback):
         started = time.monotonic()
         if self.path is None or started < self._due:
             return
-        self._write(module)
+        try:
+            self._write(module)
+        except OSError as error:  # the checkpoints say so too, if it matters
+            log.warning("%s", one_line(error))
         ended = time.monotonic()
         self._due = ended + max(self.seconds, (ended - started) / SHARE)
 
@@ -52,7 +55,4 @@ class Preview(pl.Callback):
 
     def _write(self, module) -> None:
         image = module.output if module.average.image is None else module.average.image
-        try:
-            write_atomic(self.path, encode_png(visible(module.problem.shown(poster(image.detach())))))
-        except OSError as error:  # the checkpoints say so too, if it matters
-            log.warning("%s", one_line(error))
+        write_atomic(self.path, encode_png(visible(module.problem.shown(poster(image.detach())))))
