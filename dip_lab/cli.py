@@ -37,6 +37,7 @@ from dip_lab.runs.identity import Cell
 from dip_lab.runs.ours import protect, refuse_another_experiment
 from dip_lab.runs.sharing import announce
 from dip_lab.scores import SCORES, known
+from dip_lab.shortage import check_limits, out_of_memory
 from dip_lab.spelling import own_configs, spelled
 from dip_lab.streams import keep_open
 from dip_lab.utf8 import use_utf8
@@ -128,19 +129,20 @@ def _restore(cfg: DictConfig, cell: Cell) -> Mapping[str, Any]:
         ValueError: the memory is too small.
     """
     announce()
-    from dip_lab import machine
-
-    machine.free_memory()
-    machine.tune_allocator()
-    machine.use_threads(cfg.threads)
-    machine.use_gpu(cfg.gpu, HydraConfig.get().job.get("num"))
-    from dip_lab.experiment import begin, run
-
+    check_limits()
     try:
+        from dip_lab import machine
+
+        machine.free_memory()
+        machine.tune_allocator()
+        machine.use_threads(cfg.threads)
+        machine.use_gpu(cfg.gpu, HydraConfig.get().job.get("num"))
+        from dip_lab.experiment import begin, run
+
         begin(cfg, cell)
         return run(cfg, cell).summary
     except Exception as error:
-        failed = machine.out_of_memory(error)
+        failed = out_of_memory(error)
         if failed is None:
             raise
         raise ValueError(f"out of memory: {one_line(failed)}: a smaller data.size or net.width needs less") from error
@@ -262,6 +264,8 @@ def main() -> int:
 
 def _said_of(error: Exception, overrides: Sequence[str]) -> str:
     """One line for what kept the config from being composed, or a launcher from starting."""
+    if failed := out_of_memory(error):
+        return f"out of memory: {one_line(failed)}"
     if "Unknown plugin class" in str(error):  # Hydra's words
         return "this launcher needs extra packages: pip install -e '.[launchers]'"
     return explain(error, overrides) if isinstance(error, MISTAKES) else unexpected(error)

@@ -92,19 +92,6 @@ def free_memory() -> None:
         torch.cuda.reset_peak_memory_stats()
 
 
-def out_of_memory(error: BaseException | None) -> BaseException | None:
-    """The failed allocation behind an error, if there is one; on a CPU, torch raises a plain RuntimeError."""
-    seen = []
-    while error is not None and error not in seen:  # an error may be its own cause
-        seen.append(error)
-        said = str(error) if isinstance(error, RuntimeError) else ""
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in said \
-                or "not enough memory" in said:
-            return error
-        error = error.__cause__
-    return None
-
-
 def peak_memory_mb(device: torch.device | str) -> float:
     """The most that was allocated on the CUDA device, or resident in this whole process, so far."""
     if torch.device(device).type == "cuda":

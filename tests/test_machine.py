@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import dip_lab.machine as machine_module
+from dip_lab.shortage import LEAST, check_limits, out_of_memory
 
 
 @pytest.fixture
@@ -57,5 +58,22 @@ def test_a_failed_allocation_is_found_behind_other_errors():
         torch.empty(2**62, dtype=torch.uint8)
     outer = ValueError("cannot be built")
     outer.__cause__ = allocation.value
-    assert machine_module.out_of_memory(outer) is allocation.value and machine_module.out_of_memory(MemoryError())
-    assert machine_module.out_of_memory(ValueError("a bug")) is None
+    assert out_of_memory(outer) is allocation.value and out_of_memory(MemoryError())
+    assert out_of_memory(ValueError("a bug")) is None
+
+
+@pytest.mark.parametrize("error", [
+    RuntimeError("could not create a primitive"), RuntimeError("could not create a memory object"),
+    RuntimeError("could not execute a primitive"), RuntimeError("can't start new thread"),
+    ImportError("libtorch_cpu.so: failed to map segment from shared object"), OSError(12, "Cannot allocate memory"),
+])
+def test_other_words_for_it(error):
+    assert out_of_memory(error) is error
+
+
+def test_a_limit_that_is_too_small_for_the_libraries_is_refused(monkeypatch):
+    check_limits()
+    monkeypatch.setattr(machine_module.resource, "getrlimit", lambda which: (300 * 2**20, -1))
+    with pytest.raises(ValueError, match=r"ulimit -v allows this process 300 MiB, a fit needs at least 1536"):
+        check_limits()
+    assert all(least > 300 * 2**20 for _, least in LEAST.values())

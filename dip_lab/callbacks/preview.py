@@ -1,5 +1,6 @@
 """Every few seconds: the restoration so far, for a person who watches the fit."""
 
+import contextlib
 import logging
 import math
 import time
@@ -39,10 +40,19 @@ class Preview(pl.Callback):
         started = time.monotonic()
         if self.path is None or started < self._due:
             return
-        image = module.output if module.average.image is None else module.average.image
         try:
-            write_atomic(self.path, encode_png(visible(module.problem.shown(poster(image)))))
+            self._write(module)
         except OSError as error:  # the checkpoints say so too, if it matters
             log.warning("%s", one_line(error))
         ended = time.monotonic()
         self._due = ended + max(self.seconds, (ended - started) / SHARE)
+
+    def on_exception(self, trainer, module, exception) -> None:
+        """A fit that breaks off, for example because a custom operator raises, leaves what it has reached."""
+        if self.path is not None and getattr(module, "output", None) is not None:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                self._write(module)
+
+    def _write(self, module) -> None:
+        image = module.output if module.average.image is None else module.average.image
+        write_atomic(self.path, encode_png(visible(module.problem.shown(poster(image.detach())))))

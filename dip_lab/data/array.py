@@ -37,6 +37,7 @@ class Array(Source):
         import torch
 
         from dip_lab.data.images import MAX_PIXELS, Images
+        from dip_lab.data.samples import bands
 
         path, scale = Path(os.path.expanduser(str(self.path))), number("data.scale", self.scale, 0, above=True)
         if not path.is_file():
@@ -49,17 +50,20 @@ class Array(Source):
         if array.dtype.kind not in "iufc" or array.ndim not in (2, 3) or not array.size:
             raise ValueError(f"data.path={path}: {array.dtype} of shape {array.shape}: give real or complex numbers of "
                              "shape (h, w) or (channels, h, w)")
-        if array.size > MAX_PIXELS:
-            raise ValueError(f"data.path={path}: {array.size:,} values: give at most {MAX_PIXELS:,}")
-        values = np.array(array)
-        planes = values.reshape(-1, *values.shape[-2:])
-        if np.iscomplexobj(planes):
-            planes = np.concatenate((planes.real, planes.imag))
+        parts = [array.real, array.imag] if array.dtype.kind == "c" else [array]
+        if (count := len(parts) * array.size) > MAX_PIXELS:
+            raise ValueError(f"data.path={path}: {count:,} values: give at most {MAX_PIXELS:,}")
+        height, width = array.shape[-2:]
+        channels = array.size // (height * width)
+        pixels = np.empty((1, len(parts) * channels, height, width), np.float32)
         with np.errstate(over="ignore"):  # refused below
-            pixels = torch.from_numpy((planes.astype(np.float64) * scale).astype(np.float32))[None]
-        if not pixels.isfinite().all():
+            for part, block in zip(parts, np.split(pixels[0], len(parts)), strict=True):
+                planes = part.reshape(block.shape)
+                for rows in bands(height, channels * width):  # there is no float64 copy of the whole
+                    block[:, rows] = planes[:, rows].astype(np.float64) * scale
+        if not np.isfinite(pixels).all():
             raise ValueError(f"data.path={path}: values are NaN, infinite or too large: replace them by numbers")
-        return Images(path.stem, pixels)
+        return Images(path.stem, torch.from_numpy(pixels))
 
 
 def check_sides(images: Images) -> None:

@@ -10,12 +10,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from dip_lab.data.images import Images, PictureError, as_images, from_pil, read_picture
+from dip_lab.data.images import (
+    MAX_PIXELS,
+    Images,
+    PictureError,
+    as_images,
+    check_picture,
+    check_size,
+    from_pil,
+    read_picture,
+)
 from dip_lab.data.listing import FORMATS, all_pictures_in
 from dip_lab.data.sizes import resize_to
 from dip_lab.frames import frames_buffer
+from dip_lab.video.library import pyav
 
 log = logging.getLogger(__name__)
+LIMITS = {"max_pixels": str(MAX_PIXELS)}  # of FFmpeg, which makes room for a frame before anyone sees its size
 
 
 def read_clip(path: str | Path, selection: slice, size: int | None = None) -> Images:
@@ -24,8 +35,7 @@ def read_clip(path: str | Path, selection: slice, size: int | None = None) -> Im
     What the files say beside their pixels is left out, with one line in the log.
     """
     count, pixels = count_frames(path, selection), None
-    for index, frame in enumerate(frames_of(path, selection)):
-        small = resize_to(frame, size)
+    for index, small in enumerate(frames_of(path, selection, size)):
         planes = small.pixels[0]
         if pixels is None:
             pixels = frames_buffer(count, *planes.shape)
@@ -55,24 +65,26 @@ def count_frames(path: str | Path, selection: slice) -> int:
     return len(range(*selection.indices(selection.stop if pages is None else pages)))
 
 
-def frames_of(path: str | Path, selection: slice) -> Iterator[Images]:
+def frames_of(path: str | Path, selection: slice, size: int | None = None) -> Iterator[Images]:
     """The frames of a clip, one after the other, all of one size, each (1, C, H, W); only one is in memory.
 
-    Frames of a folder come in natural order: 2.png before 10.png. `selection` counts from 0 with a positive step.
+    Frames of a folder come in natural order: 2.png before 10.png. `selection` counts from 0 with a positive step. Each
+    frame is shrunk to a longest side of `size` px.
 
     Raises:
         ValueError: there is no such file, it is a still picture or damaged, its frames have different sizes, or there
             are fewer than are selected.
     """
     path = _there(path)
-    count, size, reference = 0, None, ""
-    for frame in _frames(path, selection):
+    count, sides, reference = 0, None, ""
+    for frame in _frames(path, selection, size):
         count += 1
-        if size is None:
-            size, reference = frame.pixels.shape[-2:], frame.name
-        if frame.pixels.shape[-2:] != size:
-            raise PictureError(f"{path}: {frame.name} has {_in_words(frame.pixels.shape[-2:])}, but {reference} "
-                               f"{_in_words(size)}: the frames of a clip need one size")
+        found = frame.original or tuple(frame.pixels.shape[-2:])
+        if sides is None:
+            sides, reference = found, frame.name
+        if found != sides:
+            raise PictureError(f"{path}: {frame.name} has {_in_words(found)}, but {reference} "
+                               f"{_in_words(sides)}: the frames of a clip need one size")
         yield frame
     stride = f"data.first={selection.start} and data.stride={selection.step}"
     if not count:
@@ -90,30 +102,31 @@ def _there(path: str | Path) -> Path:
     return path
 
 
-def _frames(path: Path, selection: slice) -> Iterator[Images]:
+def _frames(path: Path, selection: slice, size: int | None) -> Iterator[Images]:
     if path.is_dir():
         names = sorted(all_pictures_in(path), key=_natural)
         if len(names) == 1:
             raise PictureError(f"{path} holds one picture, not a clip: use data=file data.path={path / names[0]}")
-        return (read_picture(path / name, name) for name in names[selection])
+        return (read_picture(path / name, name, size) for name in names[selection])
     pages = _pages(path)
     if pages == 1:
         raise PictureError(f"{path} is one picture, not a clip: use data=file data.path={path}")
     if pages is not None:
-        return _animation(path, range(*selection.indices(pages)))
+        return _animation(path, range(*selection.indices(pages)), size)
     numbered = islice(enumerate(_decoded(path)), selection.start, selection.stop, selection.step)
-    return (as_images(array, f"frame {index}") for index, array in numbered)
+    return (resize_to(as_images(array, f"frame {index}"), size) for index, array in numbered)
 
 
-def _animation(path: Path, indices: range) -> Iterator[Images]:
+def _animation(path: Path, indices: range, size: int | None) -> Iterator[Images]:
     """Each frame as a person sees it: Pillow draws the changes of a GIF over what was there before."""
     try:
         with Image.open(path, formats=tuple(FORMATS)) as image:
             for index in indices:
                 image.seek(index)
+                check_picture(f"{path}: frame {index}", image, size)
                 plain = image.mode in ("1", "L", "RGB") or image.mode.startswith(("I", "F"))
                 grey = "L" if image.mode in ("LA", "La") else "RGB"
-                yield from_pil(image.copy() if plain else image.convert(grey), f"frame {index}")
+                yield from_pil(image.copy() if plain else image.convert(grey), f"frame {index}", size)
     except PictureError:
         raise
     except Exception as error:
@@ -122,15 +135,18 @@ def _animation(path: Path, indices: range) -> Iterator[Images]:
 
 def _decoded(path: Path) -> Iterator[np.ndarray]:
     """The frames of a video file as a phone shows them, upright; uint8 (H, W), or (H, W, 3) if there is colour."""
-    import av  # for clips only
-    import imageio.v3 as imageio
-
+    av = pyav()
     try:
-        with av.open(str(path)) as file:
-            frame = next(file.decode(video=0))
-            grey, turns = frame.format.name.startswith("gray"), round(frame.rotation / 90)
-        for array in imageio.imiter(path, plugin="pyav", format="gray" if grey else "rgb24"):
-            yield np.rot90(array, turns)
+        with av.open(str(path), stream_options=[LIMITS] * 8) as file:
+            stream = file.streams.video[0]
+            check_size(str(path), stream.width, stream.height)
+            stream.codec_context.options = LIMITS
+            for frame in file.decode(stream):
+                check_size(str(path), frame.width, frame.height)
+                kind = "gray" if frame.format.name.startswith("gray") else "rgb24"
+                yield np.rot90(frame.to_ndarray(format=kind), round(frame.rotation / 90))
+    except PictureError:
+        raise
     except Exception as error:  # errors of FFmpeg, and of a container without a video
         raise PictureError(_unreadable(path, error)) from error
 

@@ -28,8 +28,7 @@ class File(Source):
         """Raises ValueError if the file cannot be used, see `dip_lab.data.images.read_picture`."""
         from dip_lab.data.conventions import announce
         from dip_lab.data.images import read_picture
-        from dip_lab.data.sizes import resize_to
 
-        picture = read_picture(str(self.path))
+        picture = read_picture(str(self.path), size=self.size)
         announce(self.path, picture)
-        return resize_to(picture, self.size)
+        return picture

@@ -44,12 +44,11 @@ class Folder(Source):
         """Raises ValueError if it is not clear which picture is meant, or the picture cannot be used."""
         from dip_lab.data.conventions import announce
         from dip_lab.data.images import read_picture
-        from dip_lab.data.sizes import resize_to
 
         file = self._file()
-        picture = read_picture(file)
+        picture = read_picture(file, size=self.size)
         announce(file, picture)
-        return resize_to(picture, self.size)
+        return picture
 
     @property
     def _folder(self) -> Path:

@@ -20,21 +20,37 @@ def resize_to(picture: Images, size: int | None) -> Images:
     >>> resize_to(Images("grey", torch.full((1, 1, 32, 64), 0.5)), 16).pixels.shape
     torch.Size([1, 1, 8, 16])
     """
+    sides = shrunk_sides(picture.name, *picture.pixels.shape[-2:], size)
+    if sides is None:
+        return picture
+    alpha = None if picture.alpha is None else shrunk_alpha(picture.alpha, sides)
+    return _changed(picture, shrunk(picture.pixels, sides).clamp_(0, 1), alpha, partial(resize_to, size=size))
+
+
+def shrunk_sides(name: str, height: int, width: int, size: int | None) -> tuple[int, int] | None:
+    """(h, w) in px of a picture whose longest side is shrunk to `size` px; None: it stays as it is."""
     size = whole(size)
     _check_target(size)
-    height, width = picture.pixels.shape[-2:]
     longest = max(height, width)
     if size is None or longest <= size:
-        return picture
+        return None
     sides = (max(1, round(height * size / longest)), max(1, round(width * size / longest)))
     if min(sides) < MIN_SIDE:
         raise PictureError(
-            f"{picture.name}: data.size={size} makes {width} x {height} px into {sides[1]} x {sides[0]}; "
+            f"{name}: data.size={size} makes {width} x {height} px into {sides[1]} x {sides[0]}; "
             f"every side must keep {MIN_SIDE} px: take a larger data.size"
         )
-    pixels = F.interpolate(picture.pixels, size=sides, mode="lanczos", antialias=True).clamp_(0, 1)
-    alpha = None if picture.alpha is None else -F.adaptive_max_pool2d(-picture.alpha, sides)
-    return _changed(picture, pixels, alpha, partial(resize_to, size=size))
+    return sides
+
+
+def shrunk(pixels: Tensor, sides: tuple[int, int]) -> Tensor:
+    """(N, C, H, W) -> (N, C, h, w), not clamped. First to (H, w), then to (h, w): the same values, bit for bit."""
+    return F.interpolate(pixels, size=sides, mode="lanczos", antialias=True)
+
+
+def shrunk_alpha(alpha: Tensor, sides: tuple[int, int]) -> Tensor:
+    """The smallest value of those that a small pixel covers; in two steps it is the same, too."""
+    return -F.adaptive_max_pool2d(-alpha, sides)
 
 
 def centre_crop(picture: Images, size: int | None, centre: tuple[float, float] = (0.5, 0.5)) -> Images:
@@ -86,7 +102,8 @@ def following(known: Tensor, picture: Images) -> Tensor:
     """
     if tuple(known.shape[-2:]) != picture.original:
         return known
-    mask = Images("mask", known.float(), known.float())
+    alpha = known.float()
+    mask = Images("mask", alpha, alpha)
     for change in picture.changes:
         mask = change(mask)
     return mask.alpha == 1

@@ -37,19 +37,18 @@ class Sources(Source):
 
         from dip_lab.data.conventions import Conventions
         from dip_lab.data.images import Images, read_picture
-        from dip_lab.data.sizes import resize_to
 
         paths = self._paths()
         if len(paths) < 2:
             raise ValueError(f"data.paths=[{','.join(paths)}]: give two or more pictures, data.paths=[a.png,b.png]")
-        pictures = [read_picture(path) for path in paths]
-        (first, *others), (height, width) = zip(paths, pictures, strict=True), pictures[0].pixels.shape[-2:]
-        for path, picture in others:
-            rows, columns = picture.pixels.shape[-2:]
+        pictures = [read_picture(path, size=self.size) for path in paths]
+        sides = [picture.original or tuple(picture.pixels.shape[-2:]) for picture in pictures]
+        (first, *others), (height, width) = zip(paths, sides, strict=True), sides[0]
+        for path, (rows, columns) in others:
             if (rows, columns) != (height, width):
                 raise ValueError(f"data.paths: {first[0]} is {width} x {height} px and {path} is {columns} x {rows} px "
                                  "(width x height): register them, and crop them to one size")
-        pixels = [resize_to(picture, self.size).pixels for picture in pictures]
+        pixels = [picture.pixels for picture in pictures]
         channels = max(each.shape[1] for each in pixels)
         said = [picture.conventions for picture in pictures]
         icc = said[0].icc if len({each.icc for each in said}) == 1 else None

@@ -36,10 +36,13 @@ class Video(Source):
         """The frames as one stack, which is kept in a file if it is too large for the memory.
 
         Raises:
-            ValueError: no such clip, a still picture, too few frames, frames of several sizes, or damage.
+            ValueError: PyAV is not installed, no such clip, a still picture, too few frames, frames of several sizes,
+                or damage.
         """
         from dip_lab.data.clips import read_clip
+        from dip_lab.video.library import pyav
 
+        pyav()  # at the end a film is written
         first, stride = integer("data.first", self.first, 0), integer("data.stride", self.stride, 1)
         last = None if self.frames is None else first + stride * integer("data.frames", self.frames, 1)
         return replace(read_clip(self._path, slice(first, last, stride), self.size), name=self.label)

@@ -19,6 +19,7 @@ from dip_lab.flow import backward_flows, warp
 from dip_lab.frames import visible
 from dip_lab.png import encode_png, to_uint8
 from dip_lab.runs.files import write_atomic
+from dip_lab.video.library import pyav
 
 CRF = "12"  # of H.264: visually lossless; 23 is usual
 STRIP = 18  # px above the pictures for their captions
@@ -105,8 +106,7 @@ def write_mp4(path: Path, clip: Iterable[Frame], fps: float) -> None:
     Raises:
         ValueError: there is no frame.
     """
-    import av
-
+    av = pyav()
     rate = Fraction(fps).limit_denominator(1001)
     with _appearing(path) as name, av.open(name, "w", format="mp4", options={"movflags": "faststart"}) as file:
         stream = None

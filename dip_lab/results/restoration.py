@@ -171,7 +171,7 @@ def kept(restoration: Restoration, folder: Path | None) -> Iterator[None]:
         path = folder / f"{restoration.answer}.npy"
         try:
             write_array(path, restoration.image)
-        except OSError:  # a full disk: what could be written before is there
+        except (OSError, MemoryError):  # a full disk: what could be written before is there
             path = folder
         raise OSError(f"{one_line(error)}: it happened while the results were saved; the restored image is in "
                       f"{path}") from error

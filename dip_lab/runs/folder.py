@@ -98,9 +98,13 @@ def record_failure(folder: Path, known: dict[str, Any], error: Exception) -> Non
     if is_foreign(folder):
         return
     try:
-        write_text(folder / ERROR, "".join(traceback.format_exception(error)))
+        try:
+            told = "".join(traceback.format_exception(error))
+        except MemoryError:  # it reads the sources
+            told = f"{one_line(error)}\n"
+        write_text(folder / ERROR, told)
         write_json(folder / RESULT, {**known, "status": "failed", "error": one_line(error)})
-    except OSError as failure:
+    except (OSError, MemoryError) as failure:
         if not isinstance(error, OSError):  # otherwise the disk is full, and the error itself says so
             log.error("%s", one_line(failure))
 

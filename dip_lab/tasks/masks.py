@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dip_lab.checks import integer, number, one_of
 from dip_lab.data.clips import frames_of, is_clip
-from dip_lab.data.images import Images, read_picture
+from dip_lab.data.images import Images, mean, read_picture
 from dip_lab.data.registry import located
 from dip_lab.data.sizes import following
 from dip_lab.randomness import generator_of
@@ -45,15 +45,19 @@ def cut(key: str, path: str, grey: Tensor, remedy: str) -> Tensor:
     low, high = grey.min(), grey.max()
     if low == high:
         return grey > 0
-    place = (grey - low) / (high - low)
-    if (share := ((place > 0.25) & (place < 0.75)).float().mean().item()) > GREY:
+    place = (grey - low).div_(high - low)
+    if (share := _share((place > 0.25) & (place < 0.75))) > GREY:
         if not bool(((grey == low) | (grey == high)).all()):
             raise ValueError(f"{key}={path} is no mask: {100 * share:.0f} % of its pixels are neither dark nor bright: "
                              f"{remedy}")
-    soft = ((place > 0.02) & (place < 0.98)).float().mean().item()
+    soft = _share((place > 0.02) & (place < 0.98))
     if soft:
         _log.info("%s=%s: %.1f %% of the pixels are grey, cut at one half", key, path, 100 * soft)
     return place >= 0.5
+
+
+def _share(which: Tensor) -> float:
+    return int(which.count_nonzero()) / which.numel()
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,10 @@ class Mask:
 
     def _read(self, picture: Images) -> Tensor:
         if len(picture.pixels) > 1 and is_clip(self.path):
-            files = frames_of(self.path, picture.selection)
+            files = (self._levelled(frame) for frame in frames_of(self.path, picture.selection))
         else:
-            files = [read_picture(located(self.path, picture.root))]
+            paths = [located(self.path, picture.root)]
+            files = (read_picture(path, keep=self._level) for path in paths)  # a large one is kept nowhere else
         return following(self._cut(self._fitting(files, picture)), picture)
 
     def _fitting(self, files: Iterable[Images], picture: Images) -> Iterator[Images]:
@@ -96,15 +101,22 @@ class Mask:
                 check_same_size("task.mask.path", self.path, file.pixels, picture)
             yield file
 
+    def _level(self, pixels: Tensor) -> Tensor:
+        """What tells hole from known, (N, 1, H, W)."""
+        return mean(pixels)
+
+    def _levelled(self, file: Images) -> Images:
+        return replace(file, pixels=self._level(file.pixels))
+
     def _cut(self, files: Iterable[Images]) -> Tensor:
-        """What is known in each file, (N, 1, H, W), at the files' own size."""
+        """What is known in each file of levels, (N, 1, H, W), at the files' own size."""
         grey = cut("task.mask.path", self.path, torch.cat([self._grey(file) for file in files]),
                    "give a picture of black and white only, or, if the hole is painted over a photo, its colour: "
                    "task/mask=color task.mask.color=red")
         return grey == (self.polarity == "white")
 
     def _grey(self, file: Images) -> Tensor:
-        grey = file.pixels.mean(1, keepdim=True)
+        grey = file.pixels
         if (
             bool(grey.min() == grey.max())
             and file.alpha is not None
@@ -181,15 +193,19 @@ class Color(Mask):
         self._rgb()
 
     def draw(self, picture: Images, seed: int) -> Tensor:
-        return self._cut([picture])
+        if picture.pixels.shape[1] not in (1, 3):
+            raise ValueError(f"task/mask=color: {picture.name} has {picture.pixels.shape[1]} channels, so there are no "
+                             "colours: give a mask, task/mask=file task.mask.path=holes.png")
+        return self._cut([self._levelled(picture)])
+
+    def _level(self, pixels: Tensor) -> Tensor:
+        """How far each pixel is from the colour: the largest difference of a channel, in 8-bit units."""
+        return (255 * (pixels - self._rgb())).abs().amax(1, keepdim=True)  # of grey: to each channel
 
     def _cut(self, files: Iterable[Images]) -> Tensor:
         painted, nearest, name = [], math.inf, ""
         for file in files:
-            if file.pixels.shape[1] not in (1, 3):
-                raise ValueError(f"task/mask=color: {file.name} has {file.pixels.shape[1]} channels, so there are no "
-                                 "colours: give a mask, task/mask=file task.mask.path=holes.png")
-            distance = (255 * (file.pixels - self._rgb())).abs().amax(1, keepdim=True)  # of grey: to each channel
+            distance = file.pixels
             nearest, name = min(nearest, distance.min().item()), self.path or file.name
             here = distance < self.tolerance + 0.5  # those of 16 bits, or of a smaller picture, are not whole numbers
             if file.conventions.quality is not None or file.changes:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dip_lab.checks import flag, integer, number, one_of
 from dip_lab.data.array import advise_scale, check_sides
-from dip_lab.data.images import Images, read_picture
+from dip_lab.data.images import Images, mean, read_picture
 from dip_lab.data.registry import located
 from dip_lab.randomness import generator_of
 from dip_lab.tasks.masks import check_same_size, cut
@@ -227,10 +227,9 @@ class File(Sampling):
     path: str
 
     def __call__(self, picture: Images, seed: int) -> Tensor:
-        pixels = read_picture(located(str(self.path), picture.root)).pixels
+        pixels = read_picture(located(str(self.path), picture.root), keep=mean).pixels
         check_same_size("task.sampling.path", self.path, pixels, picture)
-        return cut("task.sampling.path", self.path, pixels.mean(1, keepdim=True),
-                   "give a picture of black and white only, white = sampled")
+        return cut("task.sampling.path", self.path, pixels, "give a picture of black and white only, white = sampled")
 
 
 @dataclass(frozen=True)

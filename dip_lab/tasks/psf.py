@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dip_lab.checks import integer, number
-from dip_lab.data.images import read_picture
+from dip_lab.data.images import MAX_PIXELS, mean, read_picture
 
 
 @dataclass(frozen=True)
@@ -112,15 +112,15 @@ class File(PointSpread):
         if not self.path:
             raise ValueError("task.psf.path is empty: give the kernel's picture or array, task.psf.path=kernel.npy")
         path = Path(os.path.expanduser(self.path))
-        values = _array(path) if path.suffix == ".npy" else read_picture(path).pixels[0].mean(0).double().numpy()
-        if values.ndim != 2 or values.dtype.kind not in "biuf" or not values.size:
+        values = _array(path) if path.suffix == ".npy" else read_picture(path, keep=mean).pixels[0, 0].double().numpy()
+        if values.ndim != 2 or values.dtype.kind not in "biuf" or not 0 < values.size <= MAX_PIXELS:
             raise ValueError(f"task.psf.path={path}: an array of {values.dtype} and shape {values.shape}: "
-                             f"give real numbers (h, w)")
-        values = torch.from_numpy(values.astype(np.float64))
+                             f"give real numbers (h, w), at most {MAX_PIXELS:,}")
+        values = torch.from_numpy(np.array(values, np.float64))
         total = values.sum()
         if not (total.isfinite() and total > 0):
             raise ValueError(f"task.psf.path={path}: its values have the sum {total:g}: give a kernel of positive sum")
-        kernel = values / total
+        kernel = values.div_(total)
         if not kernel.float().isfinite().all():
             raise ValueError(f"task.psf.path={path}: scaled to sum 1, its values are too large: they cancel each other")
         return kernel
@@ -128,7 +128,7 @@ class File(PointSpread):
 
 def _array(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
+        return np.lib.format.open_memmap(path, mode="r")  # the header may claim more than the file holds
     except (OSError, ValueError, EOFError) as error:
         reason = getattr(error, "strerror", None) or "not an array of numbers in NumPy's format"
         raise ValueError(f"task.psf.path={path} cannot be read ({reason}): save it with numpy.save") from error

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dip_lab.checks import integer
+from dip_lab.checks import integer, number
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,6 @@ class Mode:
         object.__setattr__(self, "batch", integer("video.batch", self.batch, 1))
         object.__setattr__(self, "keyframes", integer("video.keyframes", self.keyframes, 1))
         object.__setattr__(self, "kernel", integer("video.kernel", self.kernel, 1, 3))
+        object.__setattr__(self, "fps", number("video.fps", self.fps, 0.001, 1000))
         if self.kernel == 2:
             raise ValueError("video.kernel=2: give 1 or 3")

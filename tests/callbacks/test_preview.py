@@ -1,11 +1,14 @@
 import logging
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from PIL import Image
 
 from dip_lab.callbacks.preview import Preview
+from dip_lab.png import to_uint8
 
 GREY = torch.full((1, 3, 8, 8), 0.5)
 
@@ -68,3 +71,20 @@ def test_at_the_end_it_holds_the_answer_and_the_first_line_named_it(fit_tiny, tm
 def test_wrong_seconds(seconds):
     with pytest.raises(ValueError, match=f"callbacks.preview.seconds={seconds}"):
         Preview(seconds)
+
+
+class Breaks(pl.Callback):
+    """Raises after iteration 17, as a custom operator may."""
+
+    def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx):
+        self.reached = module.output if module.average.image is None else module.average.image
+        if iteration == 17:
+            raise RuntimeError("the operator broke")
+
+
+def test_a_fit_that_raises_leaves_the_picture_it_has_reached(fit_tiny, tmp_path):
+    breaks = Breaks()
+    with pytest.raises(RuntimeError, match="the operator broke"):
+        fit_tiny("callbacks.preview.seconds=1000", folder=tmp_path, callbacks=[breaks])
+    with Image.open(tmp_path / "restoration.png") as picture:
+        assert np.array_equal(np.asarray(picture), to_uint8(breaks.reached.detach()))

@@ -334,3 +334,38 @@ def test_encoded_png_reads_back(tmp_path, channels, mode):
 def test_the_home_of_an_unknown_user_is_a_missing_file():
     with pytest.raises(ValueError, match="~nobody-of-that-name/photo.png"):
         read_picture("~nobody-of-that-name/photo.png")
+
+
+@pytest.mark.parametrize("suffix, samples", [
+    ("png", np.dstack([COLOUR, ALPHA])), ("png", RAMP), ("jpg", COLOUR), ("png", RAMP.astype(np.uint16) * 257),
+    ("tif", RAMP.astype(np.float32) / 200),
+])
+def test_a_picture_that_is_shrunk_as_it_is_read_is_the_same(tmp_path, monkeypatch, suffix, samples):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(samples).resize((90, 70), Image.Resampling.NEAREST).save(path)
+    whole = resize_to(read_picture(path), 20)
+    monkeypatch.setattr("dip_lab.data.samples.BAND", 500)  # 5 rows at a time
+    small = read_picture(path, size=20)
+    assert torch.equal(small.pixels, whole.pixels) and small.original == (70, 90)
+    assert small.alpha is None if whole.alpha is None else torch.equal(small.alpha, whole.alpha)
+    assert torch.equal(read_picture(path).pixels, resize_to(read_picture(path), None).pixels)
+    assert torch.equal(small.changes[0](read_picture(path)).pixels, whole.pixels)
+
+
+def test_what_needs_too_much_memory_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    Image.new("RGB", (100, 100)).save(tmp_path / "a.png")
+    monkeypatch.setattr(images, "MAX_BYTES", 100_000)
+    with pytest.raises(ValueError, match=r"a\.png: 100 x 100 px .* GB of memory, .*data\.size shrinks"):
+        read_picture(tmp_path / "a.png")
+    assert read_picture(tmp_path / "a.png", size=8).pixels.shape == (1, 3, 8, 8)
+    assert read_picture(tmp_path / "a.png", keep=images.mean).pixels.shape == (1, 1, 100, 100)
+
+
+def test_libtiff_says_nothing_itself(tmp_path, capfd):
+    Image.fromarray(COLOUR).save(tmp_path / "a.tif", compression="tiff_adobe_deflate")
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[12:40] = bytes(28)
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.tif cannot be read"):
+        read_picture(tmp_path / "a.tif")
+    assert capfd.readouterr() == ("", "")

@@ -1,5 +1,7 @@
 """Clips read from folders, animations and video files, which are made here."""
 
+import sys
+
 import av
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
+from dip_lab.build import load_images
 from dip_lab.compose import compose
 from dip_lab.data.clips import count_frames, frames_of, is_clip, read_clip
 from dip_lab.data.video import Video
@@ -219,3 +222,24 @@ def test_yaml(folder):
     cfg = compose(["data=video", f"data.path={folder}", "data.stride=2", "data.size=16"])
     assert OmegaConf.to_container(cfg.data, throw_on_missing=True)["frames"] is None
     assert instantiate(cfg.data).load().pixels.shape == (3, 3, 12, 16)
+
+
+def test_without_pyav_a_clip_is_refused_and_a_picture_is_not(folder, command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setitem(sys.modules, "imageio", None)
+    code, said = command("data=video", f"data.path={folder}")
+    assert code == 2 and said.count("\n") == 1 and "clips need one more package: pip install -e '.[video]'" in said
+    assert load_images(compose(["data=file", f"data.path={folder / '1.png'}"]).data).pixels.shape == (1, 3, 24, 32)
+
+
+@pytest.mark.parametrize("fps", ["[]", "0", "-1", "abc", ".nan"])
+def test_fps_is_a_number(fps):
+    with pytest.raises(ValueError, match=r"video\.fps=.*: give a number at least 0\.001 and at most 1000"):
+        instantiate(compose([f"video.fps={fps}"]).video)
+
+
+def test_a_film_of_too_large_frames_is_refused_on_its_head(tmp_path, monkeypatch):
+    film = write_video(tmp_path / "film.mkv", [frame(10)] * 2)
+    monkeypatch.setattr("dip_lab.data.images.MAX_PIXELS", 700)
+    with pytest.raises(ValueError, match="32 x 24 px, more than"):
+        load(film)

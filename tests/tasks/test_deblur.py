@@ -189,3 +189,10 @@ def test_the_shown_observation_is_in_range():
 def test_a_given_picture_is_blurred_already():
     pixels = torch.rand(1, 3, 17, 23, generator=torch.Generator().manual_seed(0))
     assert torch.equal(Blur(Gaussian(size=5, sigma=1.0), "replicate").given(pixels), pixels)
+
+
+def test_an_array_that_claims_more_than_it_holds(tmp_path):
+    with open(tmp_path / "claim.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**6, 10**6)})
+    with pytest.raises(ValueError, match=r"claim\.npy cannot be read .*save it with numpy\.save"):
+        File(str(tmp_path / "claim.npy")).kernel()
