@@ -121,6 +121,7 @@ MISTAKES = {
     "net._target_=5": ["_target_=5", "full name of a class"],
     "+net._partial_=true": ["these settings cannot be used"],
     "device=[]": ["device=[]", "cpu"],
+    "task/misfit=fuse_infrared": ["FusionMisfit", "task/misfit=mse"],
 }
 
 

@@ -27,6 +27,11 @@ def test_what_was_overridden_is_kept():
     assert overrides == {"net": "unet", "task.sigma": 50, "seed": 3, "logger": "none"}
 
 
+def test_a_long_text_is_no_file():
+    """Of 300 letters, the file system raises where it would say no to a shorter name."""
+    assert cell("task.observation=" + "x" * 300).hash != cell("task.observation=" + "y" * 300).hash
+
+
 def test_a_part_has_a_folder_inside_and_the_same_hash():
     whole = cell(folder=Path("outputs/x"))
     part = whole.inside("seed1", 1)
