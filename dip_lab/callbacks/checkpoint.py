@@ -51,8 +51,6 @@ class Checkpoint(pl.Callback):
             ValueError: the folder holds the fit of another experiment or another picture.
         """
         self.folder = folder
-        for torn in folder.glob(".*.pt.*"):  # left by a process that was killed while it wrote
-            torn.unlink()
         for path in reversed(_files(folder)):
             try:
                 state = torch.load(path, map_location="cpu", weights_only=True)
