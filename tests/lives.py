@@ -5,6 +5,7 @@ and answers with one: the exit code (negative for a signal) and how many of its 
 """
 
 import contextlib
+import csv
 import errno
 import json
 import os
@@ -22,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = ("data.size=16", "net.width=4", "net.depth=2", "iterations=20", "log_every=5", "log_every_image=10",
         "logger=none", "device=cpu", "precision=float32", "callbacks.checkpoint.seconds=0", "callbacks.guard.every=5",
         "callbacks.preview.seconds=0.05", "stopping=fixed", "threads=1")
+SWEEP = ("-m", "seed=3", *TINY)
+VARYING = ("seconds", "seconds_per_iteration", "peak_memory_mb", "overrides")
 CHANGES = ("os.rename", "os.remove", "os.chmod", "os.mkdir", "os.rmdir", "os.truncate")
 LIMIT = 100  # seconds of one life
 
@@ -74,6 +77,35 @@ def cell(folder: Path) -> Path:
     """The only cell below `outputs` there."""
     (found,) = {path.parent for path in folder.glob("outputs/*/*/result.json")}
     return found
+
+
+def content(folder: Path) -> tuple:
+    """What must be equal bit for bit: the picture, the weights, the history and the record, without the times."""
+    result = json.loads((folder / "result.json").read_text())
+    rows = list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
+    pictures = {path.name: path.read_bytes() for path in folder.glob(f"{result['answer']}.*")}
+    weights = (folder / "checkpoints" / "weights.pt").read_bytes()
+    return pictures, weights, [{k: v for k, v in row.items() if k != "seconds"} for row in rows], \
+        {k: v for k, v in result.items() if k not in VARYING}
+
+
+@pytest.fixture(scope="module")
+def alone(lives, tmp_path_factory):
+    """(the content of an undisturbed run's folder, the calls in it that changed a file)."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    code, said, changes = lives(folder, *SWEEP)
+    assert code == 0, said
+    return content(cell(folder)), changes
+
+
+def fault_of(lives: Lives, folder: Path, expected: tuple, *command: str) -> str | None:
+    """What is wrong after the command is given again in a folder; None: nothing."""
+    code, said, _ = lives(folder, *(command or SWEEP))
+    if code != 0 or "Traceback" in said:
+        return f"exit code {code}: {said[-300:]}"
+    if content(cell(folder)) != expected:
+        return "another result"
+    return f"left behind: {left}" if (left := hidden(folder)) else None
 
 
 def _serve() -> None:

@@ -1,46 +1,13 @@
 """Killed at any moment, or out of room at any write, a run ends as one that was left alone, and leaves nothing."""
 
-import csv
-import json
 import random
 import signal
 
 import pytest
-from lives import TINY, cell, hidden, lives  # noqa: F401
+from lives import SWEEP, alone, cell, content, fault_of, lives  # noqa: F401
 
 pytestmark = pytest.mark.campaign
-KILLS, ROOMS = 40, 60
-SWEEP = ("-m", "seed=3", *TINY)
-VARYING = ("seconds", "seconds_per_iteration", "peak_memory_mb", "overrides")
-
-
-def content(folder):
-    """What must be equal bit for bit: the picture, the history and the record, without the times."""
-    result = json.loads((folder / "result.json").read_text())
-    rows = list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
-    pictures = {path.name: path.read_bytes() for path in folder.glob(f"{result['answer']}.*")}
-    weights = (folder / "checkpoints" / "weights.pt").read_bytes()
-    return pictures, weights, [{k: v for k, v in row.items() if k != "seconds"} for row in rows], \
-        {k: v for k, v in result.items() if k not in VARYING}
-
-
-@pytest.fixture(scope="module")
-def alone(lives, tmp_path_factory):  # noqa: F811
-    """(the content, the changes of files and the seconds of an undisturbed run)."""
-    folder = tmp_path_factory.mktemp("alone") / "run"
-    code, said, changes = lives(folder, *SWEEP)
-    assert code == 0, said
-    return content(cell(folder)), changes
-
-
-def fault_of(lives, folder, alone):  # noqa: F811
-    """What is wrong after the command is given again in a folder; None: nothing."""
-    code, said, _ = lives(folder, *SWEEP)
-    if code != 0 or "Traceback" in said:
-        return f"exit code {code}: {said[-300:]}"
-    if content(cell(folder)) != alone:
-        return "another result"
-    return f"left behind: {left}" if (left := hidden(folder)) else None
+KILLS, ROOMS, SHARES = 40, 60, 4
 
 
 def test_killed_at_random(lives, alone, tmp_path, tally):  # noqa: F811
@@ -55,9 +22,10 @@ def test_killed_at_random(lives, alone, tmp_path, tally):  # noqa: F811
     t.conclude()
 
 
-def test_killed_at_each_write(lives, alone, tmp_path, tally):  # noqa: F811
-    t = tally("killed at each call that changes a file: equal bit for bit, nothing left")
-    for number in range(1, alone[1] + 1):
+@pytest.mark.parametrize("share", range(SHARES))
+def test_killed_at_each_write(share, lives, alone, tmp_path, tally):  # noqa: F811
+    t = tally(f"killed at each call that changes a file, {share + 1} of {SHARES}: equal bit for bit, nothing left")
+    for number in range(1 + share, alone[1] + 1, SHARES):
         folder = tmp_path / f"{number}"
         code, said, _ = lives(folder, *SWEEP, kills=number)
         fault = fault_of(lives, folder, alone[0])

@@ -31,14 +31,14 @@ def test_a_text_of_the_environment_is_used_and_not_recorded(monkeypatch, tmp_pat
     """The hash is that of the value, whatever stands in its place in the record; a number is no secret."""
     monkeypatch.setenv("PLACE", str(tmp_path / "s3cret"))
     monkeypatch.setenv("SEED", "3")
-    written = "data=folder", "data.path=${oc.env:PLACE}/photos", "data.root=${data.path}", "data.name=a"
+    written = "data=folder", "data.path=${oc.env:PLACE}/photos", "generator.init_from=${data.path}", "data.name=a"
     one = cell(*written, "seed='${oc.decode:${oc.env:SEED}}'")
-    assert one.config["data"]["path"] == one.config["data"]["root"] == f"{tmp_path}/s3cret/photos"
+    assert one.config["data"]["path"] == one.config["generator"]["init_from"] == f"{tmp_path}/s3cret/photos"
     assert one.hash == cell("data=folder", f"data.path={tmp_path}/s3cret/photos", "data.name=a", "seed=3",
-                            f"data.root={tmp_path}/s3cret/photos").hash
+                            f"generator.init_from={tmp_path}/s3cret/photos").hash
     recorded = one.provenance
     assert recorded["config"]["data"]["path"] == recorded["overrides"]["data.path"] == "${oc.env:PLACE}/photos"
-    assert recorded["config"]["data"]["root"] == "${oc.env:PLACE}/photos" and recorded["config"]["seed"] == 3
+    assert recorded["config"]["generator"]["init_from"] == "${oc.env:PLACE}/photos" and recorded["config"]["seed"] == 3
     assert "s3cret" not in str(recorded) and "s3cret" not in str(one.description)
     monkeypatch.setenv("PLACE", str(tmp_path / "other"))
     assert cell(*written, "seed=3").hash != one.hash
