@@ -17,6 +17,7 @@ from dip_lab.callbacks.interrupt import Interrupt
 from dip_lab.callbacks.snapshots import Snapshots
 from dip_lab.callbacks.stopping import Stopping
 from dip_lab.checks import file_name, flag, integer, number
+from dip_lab.compose import recorded
 from dip_lab.data.images import Images
 from dip_lab.descent.weight_noise import WeightNoise
 from dip_lab.fit import Fit
@@ -87,7 +88,8 @@ def build(cfg: DictConfig, cell: Cell, images: Images | None = None, callbacks: 
     splits = [over_frames, instantiate(cfg.splits.tiles), instantiate(cfg.splits.seeds)]
     baseline = instantiate(cfg.baseline) if cfg.baseline else None
     loggers = [partial(instantiate, node) for node in (cfg.logger or {}).values()]
-    tracker = Tracker(loggers, partial(OmegaConf.to_container, cfg, resolve=True))
+    settings = partial(recorded, cfg, partial(OmegaConf.to_container, resolve=True))
+    tracker = Tracker(loggers, settings)
     fit = partial(build_fit, cfg, callbacks=callbacks)
     answer = build_answer(cfg.answer, images, problem)
     return Plan(Piece(problem, cell, mode), splits, fit, baseline, tracker, mode.fps, answer)

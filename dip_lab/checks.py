@@ -6,6 +6,8 @@ from collections.abc import Collection
 from numbers import Integral, Real
 from typing import Any
 
+from dip_lab.plain import printable
+
 LARGEST = sys.float_info.max
 LONGEST_NAME = 100  # bytes: file systems take 255, and some names get an ending
 
@@ -13,10 +15,10 @@ LONGEST_NAME = 100  # bytes: file systems take 255, and some names get an ending
 def one_line(error: BaseException) -> str:
     """What a person needs to know of an error, on one line."""
     if isinstance(error, FileExistsError) and os.path.islink(error.filename) and not os.path.exists(error.filename):
-        return f"{error.filename}: a link to {os.readlink(error.filename)}, which is not there"
+        return printable(f"{error.filename}: a link to {os.readlink(error.filename)}, which is not there")
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'a file'}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+        return printable(f"{error.filename or 'a file'}: {error.strerror}")
+    return printable(" ".join(str(error).split())) or type(error).__name__
 
 
 def number(

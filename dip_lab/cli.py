@@ -23,13 +23,14 @@ from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from dip_lab import sweep
+from dip_lab import ctrl_c, sweep
 from dip_lab.answers.format import Format
 from dip_lab.catalogue import config_folder, help_text
 from dip_lab.checks import one_line
 from dip_lab.compose import cell_at, refuse_code, register_resolvers
 from dip_lab.instantiate import instantiate
 from dip_lab.mistakes import MISTAKES, building, explain, explained, unexpected
+from dip_lab.plain import printable
 from dip_lab.runs.claims import claim
 from dip_lab.runs.files import from_here, write_text
 from dip_lab.runs.folder import ERROR, is_done, read_result, record_failure, settled
@@ -139,6 +140,8 @@ def _restore(cfg: DictConfig, cell: Cell) -> Mapping[str, Any]:
         machine.use_gpu(cfg.gpu, HydraConfig.get().job.get("num"))
         from dip_lab.experiment import begin, run
 
+        if ctrl_c.came:
+            raise KeyboardInterrupt
         begin(cfg, cell)
         return run(cfg, cell).summary
     except Exception as error:
@@ -174,14 +177,14 @@ def said(summary: Mapping[str, Any], path: Path) -> str:
     if path.with_suffix(".mp4").exists():
         rows["film"] = str(from_here(path.with_suffix(".mp4")))
     width = max(map(len, rows))  # plain lines: a table of rich cuts the path off at the terminal's width
-    return "\n".join(f"{key:<{width}} {text}" for key, text in rows.items())
+    return "\n".join(printable(f"{key:<{width}} {text}") for key, text in rows.items())
 
 
 def parsed(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
     """What a command line says, and its flags alone.
 
     Raises:
-        ValueError: a flag that Hydra does not have.
+        ValueError: a flag that Hydra does not have, or that counts once and is given twice.
     """
     parser = get_args_parser()
     parser.error = _refuse
@@ -191,6 +194,8 @@ def parsed(arguments: Sequence[str]) -> tuple[Namespace, list[str]]:
             key, _, value = flag.lstrip("-").partition("=")
             value = value or "".join(arguments[arguments.index(flag) + 1:][:1]) or "..."
             raise ValueError(f"{flag}: there is no such flag: a setting has no dashes: {key}={value}")
+    if sum(argument.partition("=")[0] in ("-cd", "--config-dir") for argument in arguments) > 1:
+        raise ValueError(f"-cd {said.config_dir}: give one folder with -cd, and hydra.searchpath=[...] for more")
     said.overrides += unknown
     return said, [argument for argument in arguments if argument not in said.overrides]
 
@@ -231,6 +236,17 @@ def register_plugins() -> None:
 
 def main() -> int:
     """Exit code: 0 done, 1 a cell or table of a sweep failed, 2 a mistake at the prompt, 128 + n ended by signal n."""
+    with ctrl_c.raised():
+        try:
+            code = _main()
+        except SystemExit as ended:
+            code = ended.code
+        except KeyboardInterrupt:
+            code = 130
+        return 130 if ctrl_c.came else code
+
+
+def _main() -> int:
     use_utf8()
     keep_open()
     if {"--help", "-h"} & set(sys.argv[1:]):  # Hydra's own reads every file of every group twice
@@ -251,7 +267,7 @@ def main() -> int:
     except Exception as error:
         if FULL_ERROR:
             raise
-        print(_said_of(error, overrides), file=sys.stderr)
+        print(printable(_said_of(error, overrides)), file=sys.stderr)
         return 2
     except (SystemExit, KeyboardInterrupt) as ended:
         if sweep.ended:

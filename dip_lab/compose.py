@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from dip_lab.runs.ours import check_answer
 from dip_lab.spelling import quoted, spelled
 from dip_lab.targets import check_hydra
 
+OF_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")
 Load = Callable[[Sequence[str]], DictConfig]  # composes a config from overrides, none of which is swept
 
 
@@ -162,7 +164,7 @@ def cell_at(cfg: DictConfig, hydra_node: DictConfig, folder: Path | None, **chos
     check_answer(cfg.task.answer)
     choices = {**hydra_node.runtime.choices, **chosen}
     given = OmegaConf.to_container(hydra_node.overrides.task) if hydra_node.overrides.task else []
-    return cell_of(resolved(cfg), choices, folder, given)
+    return cell_of(resolved(cfg), choices, folder, given, recorded(cfg))
 
 
 def resolved(cfg: DictConfig) -> dict[str, Any]:
@@ -170,6 +172,34 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     values = {key: cfg[key] for key in cfg if key not in ("hydra", "logger", "name")}
     return {key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else whole(value)
             for key, value in values.items()}
+
+
+def recorded(cfg: DictConfig, read: Callable[[DictConfig], dict[str, Any]] = resolved) -> dict[str, Any]:
+    """What `read` makes of a config, for others to see: a text that comes from the environment, which may be a secret,
+    stands there as it was written, `${oc.env:KEY}`."""
+    written = OmegaConf.to_container(cfg, resolve=False)
+    masked = _mapped(written, lambda text: OF_ENVIRONMENT.sub("${dip_lab.written:", text))
+    values = read(cfg)
+    if masked == written:
+        return values
+    return _unless_masked(values, read(OmegaConf.create(masked)))
+
+
+def _mapped(node: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(node, dict):
+        return {key: _mapped(value, change) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_mapped(value, change) for value in node]
+    return change(node) if isinstance(node, str) else node
+
+
+def _unless_masked(value: Any, masked: Any) -> Any:
+    """Both are the same values, one of them with masks; a number that was read from the environment is a number."""
+    if isinstance(value, dict) and isinstance(masked, dict):
+        return {key: _unless_masked(value[key], masked.get(key)) for key in value}
+    if isinstance(value, list) and isinstance(masked, list) and len(value) == len(masked):
+        return list(map(_unless_masked, value, masked))
+    return masked if isinstance(value, str) and isinstance(masked, str) and "${oc.env:" in masked else value
 
 
 def without_hydra(cfg: DictConfig) -> DictConfig:
@@ -181,9 +211,10 @@ def register_resolvers() -> None:
     """Teach OmegaConf the resolvers of our YAML.
 
     They are `${dip_lab.cell:}`, the name of a run's folder; `${dip_lab.group:${name}}`, that of the folder around it;
-    `${dip_lab.either:${faithful},32,1}`.
+    `${dip_lab.either:${faithful},32,1}`; `${dip_lab.written:NAME}`.
     """
-    resolvers = {"either": lambda this, first, second: first if this else second,
+    resolvers = {"written": lambda *key: "${oc.env:" + ",".join(map(str, key)) + "}",
+                 "either": lambda this, first, second: first if this else second,
                  "group": lambda name: plain_name("name", name),
                  "cell": lambda *, _root_: cell_at(_root_, _root_.hydra, None).name}
     for name, resolver in resolvers.items():

@@ -11,6 +11,8 @@ from typing import IO
 
 from omegaconf import DictConfig, OmegaConf
 
+from dip_lab.runs.files import no_link
+
 log = logging.getLogger(__name__)
 TAKEN_UP = "taken up again"
 
@@ -44,7 +46,7 @@ def prepare(sweeper: DictConfig, folder: Path, overrides: Sequence[str], name: s
     sweeper.study_name = sweeper.study_name or f"{name}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}"
     study = optuna.create_study(study_name=sweeper.study_name, storage=sweeper.storage, load_if_exists=True,
                                 direction="maximize")
-    lock = open(folder / f".{sweeper.study_name}.lock", "w", encoding="utf-8")
+    lock = open(folder / f".{sweeper.study_name}.lock", "a", encoding="utf-8", opener=no_link)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         dead = [trial for trial in study.trials if trial.state == TrialState.RUNNING]

@@ -15,8 +15,9 @@ from omegaconf import DictConfig, read_write
 from dip_lab.checks import one_line
 from dip_lab.compose import cell_at
 from dip_lab.instantiate import instantiate
+from dip_lab.plain import printable
 from dip_lab.runs.claims import is_claimed
-from dip_lab.runs.files import renew, write_text
+from dip_lab.runs.files import remove_abandoned, renew, write_text
 from dip_lab.runs.folder import RESULT, read_result, record_failure, settled
 from dip_lab.runs.ours import refuse_another_experiment
 from dip_lab.tables.cells import read_cells
@@ -127,6 +128,7 @@ class SweepSummary(Callback):
         except Exception:  # the run, which comes next, says what is wrong
             return
         if summary:
+            remove_abandoned(folder)
             log.info("done before: %s", folder)
             raise SystemExit(0)
 
@@ -179,12 +181,14 @@ def conclude() -> None:
     from dip_lab.tables.report import PAGE, write_report  # imports Pillow
 
     groups = dict.fromkeys(folder.parent for _, folder in ended)  # -m task=denoise,inpaint fills two
+    for folder in (*groups, *(folder for _, folder in ended)):
+        remove_abandoned(folder)
     for group in groups:
         for write in (print_summary, summarise, draw_curves, compare_rules, write_report):
             attempt(write, group)
     counts = {word: sum(status == word for status, _ in ended) for word in ("done", "skipped", "failed")}
     print(", ".join(f"{number} {word}" for word, number in counts.items()), "->",
-          ", ".join(str(group / PAGE) for group in groups))
+          printable(", ".join(str(group / PAGE) for group in groups)))
 
 
 def print_summary(group: Path) -> None:

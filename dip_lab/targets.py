@@ -21,8 +21,8 @@ KINDS = {
     "pytorch_lightning.loggers.logger.Logger": ("pytorch_lightning",),
     "lightning_fabric.plugins.environments.cluster_environment.ClusterEnvironment": ("lightning_fabric",),
 }
-OF_LOGGING = {"logging.Handler": ("logging", "rich"), "logging.Formatter": ("logging", "colorlog"),
-              "logging.Filter": ("logging",)}
+OF_LOGGING = {"logging.Handler": ("logging", "rich", "dip_lab"), "logging.Filter": ("logging", "dip_lab"),
+              "logging.Formatter": ("logging", "colorlog", "dip_lab")}
 OURS = ("dip_lab",)
 OF_HYDRA = ("dip_lab", "hydra", "hydra_plugins", "optuna.samplers")  # callbacks, launchers and sweepers
 FUNCTIONS = ("dip_lab.baselines", "dip_lab.loggers.wandb.start")  # what may be named beside classes

@@ -159,6 +159,19 @@ def test_outputs_that_is_a_file(command):
     assert Path("outputs").read_text() == "mine"
 
 
+def test_two_folders_of_own_configs_are_not_one(command):
+    code, said = command("data=mine", "-cd", "one", "seed=1", "--config-dir=two")
+    assert code == 2 and said == "-cd two: give one folder with -cd, and hydra.searchpath=[...] for more\n"
+
+
+def test_a_secret_is_in_no_file(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("SECRET", "hunter2")
+    code, said = command(*TINY, "logger=csv", "+logger.csv.prefix=${oc.env:SECRET}")
+    assert code == 0, said
+    read = [path for path in tmp_path.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
+    assert not [path for path in read if path.name != "metrics.csv"]  # whose columns the value itself names
+
+
 def test_outputs_that_is_a_link_to_nothing(command, tmp_path):
     Path("outputs").symlink_to(tmp_path / "gone")
     for mode in ((), ("-m",)):
@@ -178,7 +191,7 @@ def test_outputs_that_are_read_only(command, monkeypatch):
         return opened(file, mode, *arguments, **keywords) if "r" in mode else refuse(file)
 
     monkeypatch.setattr("builtins.open", open_to_read)
-    monkeypatch.setattr("tempfile.mkstemp", lambda dir, prefix: refuse(Path(dir, f"{prefix}x1y2")))
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", lambda dir, prefix, delete: refuse(Path(dir, f"{prefix}x1y2")))
     monkeypatch.setattr(os, "mkdir", lambda path, mode: made(path, mode) if Path(path).exists() else refuse(path))
     code, said = command(*TINY, "baseline=median")
     assert code == 0 and said.startswith("done before: ")

@@ -259,7 +259,7 @@ def test_killed_inside_the_write(dies, fit_tiny, left_alone, tmp_path, monkeypat
     def torn(source, target):
         if Path(target).name == "0000030.pt":
             if dies:
-                Path(source).rename(folder / "checkpoints" / ".0000030.pt.x1y2")
+                Path(source).rename(folder / "checkpoints" / ".dip_lab-x1y2")
             raise Killed
         replace(source, target)
 
@@ -268,7 +268,7 @@ def test_killed_inside_the_write(dies, fit_tiny, left_alone, tmp_path, monkeypat
         with pytest.raises(Killed):
             fit_tiny(folder=folder)
     left = sorted(p.name for p in (folder / "checkpoints").iterdir())
-    assert left == [".0000030.pt.x1y2"] * dies + ["0000010.pt", "0000020.pt"]
+    assert left == [".dip_lab-x1y2"] * dies + ["0000010.pt", "0000020.pt"]
     fit_tiny(folder=folder)
     assert_same(folder, reference)
     assert not list((folder / "checkpoints").glob(".*"))

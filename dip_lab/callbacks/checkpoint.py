@@ -62,8 +62,6 @@ class Checkpoint(pl.Callback):
             ValueError: the folder holds the fit of another experiment or another picture.
         """
         self.folder = folder
-        for torn in folder.glob(".*.pt.*"):  # left by a process that was killed while it wrote
-            torn.unlink()
         files = _files(folder)
         expected = expected_states(module, self.stopping) if files else None
         for path in reversed(files):

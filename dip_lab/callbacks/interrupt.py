@@ -7,6 +7,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from dip_lab import ctrl_c
+
 # A cluster's warning of a time limit or a preemption; handled only if something, such as submitit, waits for it.
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
 
@@ -28,10 +30,9 @@ class Interrupt(pl.Callback):
         return None if self.signal is None else signal.Signals(self.signal).name
 
     def on_train_start(self, trainer, module) -> None:
-        # Lightning has set its own handlers by now; these replace them.
-        if threading.current_thread() is threading.main_thread():  # Python allows handlers nowhere else
-            for number in self._before:
-                signal.signal(number, self._handle)
+        # Lightning has set its own handlers by now; these replace them. It would end at once with what it noted.
+        self._set_handlers()
+        trainer._signal_connector.received_sigterm = False
 
     def _handle(self, number: int, frame) -> None:
         before = self._before[number]
@@ -43,7 +44,10 @@ class Interrupt(pl.Callback):
             return
         if self.signal not in WARNINGS:  # a warning must be handed over, whatever signal follows
             self.signal = number
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else before)
+        signal.signal(number, self._second(number))
+
+    def _second(self, number: int) -> Any:
+        return signal.SIG_DFL if number == signal.SIGINT else self._before[number]
 
     def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx) -> None:
         if self.signal is not None:
@@ -55,7 +59,15 @@ class Interrupt(pl.Callback):
             # Ignored signals (Ctrl-C in a job that a script put in the background) stay ignored.
             self._before = {number: h for number, h in handlers.items() if h not in (signal.SIG_IGN, None)
                             and (callable(h) or number not in WARNINGS)}
+        # From here on: Lightning answers a KeyboardInterrupt before the first step with exit code 1 and no word.
+        self._set_handlers()
+        if ctrl_c.came:
+            self.signal = signal.SIGINT
         return self
+
+    def _set_handlers(self) -> None:
+        for number in self._before:
+            signal.signal(number, self._second(number) if number == self.signal else self._handle)
 
     def __exit__(self, *exception) -> None:
         for number, handler in self._before.items():

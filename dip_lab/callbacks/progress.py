@@ -12,6 +12,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from dip_lab.checks import number
+from dip_lab.plain import printable
 from dip_lab.results.history import History
 from dip_lab.runs.files import from_here
 from dip_lab.scores import duration
@@ -77,10 +78,11 @@ class Progress(pl.Callback):
         line += f"at most {left} iterations of {1 / speed:.2g} s, {duration(left / speed)}"
         if self.stopping.rule.patience is not None:
             line += "; the stopping rule may end it sooner"
+        line = printable(line)
         if self.picture:
-            line += f"\nwatch it in {from_here(self.picture)}"
+            line += "\n" + printable(f"watch it in {from_here(self.picture)}")
         if self._bar is not None:
-            self._console.print(line, highlight=False, soft_wrap=True)
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:
             log.info("%s", line)
 
@@ -88,9 +90,9 @@ class Progress(pl.Callback):
         """Show as many parts as the terminal is wide, in their order, and the bar in what is left."""
         line = f"{iteration}/{self.iterations}"
         for part in parts:
-            if cell_len(f"{line}  {part}  ") > self._console.width:
+            if cell_len(f"{line}  {printable(part)}  ") > self._console.width:
                 break
-            line += f"  {part}"
+            line += f"  {printable(part)}"
         self._strip.bar_width = min(40, self._console.width - cell_len(line) - 1)
         self._bar.update(self._task, description=line, completed=iteration, refresh=True)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dip_lab.checks import one_line, one_of
+from dip_lab.runs.private import FOLDER, private_folder
 
 log = logging.getLogger(__name__)
 PATIENCE = 5  # seconds that an online run waits for its server: at its start, for a table, at its end
@@ -108,7 +109,15 @@ def _find_room() -> None:
         with contextlib.suppress(OSError):
             os.makedirs(folder, exist_ok=True)
         if "HOME" not in os.environ or not os.access(folder, os.W_OK):
-            os.environ.setdefault(variable, os.path.join(tempfile.gettempdir(), f"dip_lab-wandb-{os.getuid()}"))
+            os.environ.setdefault(variable, str(_elsewhere()))
+
+
+def _elsewhere() -> Path:
+    """A folder of this user's own, kept for the next run if it can be."""
+    try:
+        return private_folder(private_folder(FOLDER) / "wandb")
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="dip_lab-wandb-"))
 
 
 def _init(mode: str, labels: dict[str, Any]) -> Any:

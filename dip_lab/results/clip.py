@@ -1,11 +1,8 @@
 """A restored clip: how steady it is, and its files. One or two frames at a time are in memory."""
 
-import contextlib
 import csv
 import io
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +15,7 @@ from torch import Tensor
 from dip_lab.flow import backward_flows, warp
 from dip_lab.frames import visible
 from dip_lab.png import encode_png, to_uint8
-from dip_lab.runs.files import write_atomic
+from dip_lab.runs.files import appearing, write_atomic
 from dip_lab.video.library import pyav
 
 CRF = "12"  # of H.264: visually lossless; 23 is usual
@@ -108,7 +105,7 @@ def write_mp4(path: Path, clip: Iterable[Frame], fps: float) -> None:
     """
     av = pyav()
     rate = Fraction(fps).limit_denominator(1001)
-    with _appearing(path) as name, av.open(name, "w", format="mp4", options={"movflags": "faststart"}) as file:
+    with appearing(path) as film, av.open(film.name, "w", format="mp4", options={"movflags": "faststart"}) as file:
         stream = None
         for array in _colours(clip):
             array = np.pad(array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge")
@@ -147,21 +144,6 @@ def _png(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-@contextlib.contextmanager
-def _appearing(path: Path) -> Iterator[str]:
-    """The name of a file next to `path` to write to; it becomes `path` when all is written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(descriptor)
-    try:
-        yield name
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _ended(path: Path, file, stream) -> None:

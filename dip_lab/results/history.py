@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from dip_lab.runs.files import write_text
+from dip_lab.runs.files import no_link, write_text
 
 COLUMNS = ["iteration", "seconds", "loss", "psnr", "psnr_average", "ssim", "statistic"]
 
@@ -41,7 +41,7 @@ class History:
         self.rows.append(row)
         if self.path is not None:
             try:
-                with open(self.path, "a", encoding="utf-8", newline="") as file:
+                with open(self.path, "a", encoding="utf-8", newline="", opener=no_link) as file:
                     csv.writer(file, lineterminator="\n").writerow(self._fields(row))
             except OSError as error:  # the error of a full disk does not name the file
                 raise OSError(error.errno, error.strerror, str(self.path)) from error

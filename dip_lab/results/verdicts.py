@@ -1,12 +1,13 @@
 """What each stopping rule of a fit would have answered: the rows of stopping.csv."""
 
 import csv
-import io
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dip_lab import plain
 
 if TYPE_CHECKING:
     from dip_lab.stopping.rule import StoppingRule  # imports torch, which the tables of a sweep do without
@@ -50,12 +51,7 @@ def verdicts(rules: Mapping[str, "StoppingRule"], scores: Mapping[str, float | N
 
 def as_csv(rows: list[Verdict]) -> str:
     """Numbers in full, empty fields for what is not known."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Verdict)], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({key: "" if value is None else value for key, value in asdict(row).items()})
-    return text.getvalue()
+    return plain.as_csv([[field.name for field in fields(Verdict)], *(astuple(row) for row in rows)])
 
 
 def read_verdicts(path: Path) -> list[Verdict]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from dip_lab.runs.files import no_link
+
 log = logging.getLogger(__name__)
 LOCK = ".dip_lab.lock"
 OWNER = ".dip_lab.owner"  # on a file system that has no locks
@@ -33,7 +35,7 @@ def claim(folder: Path) -> Iterator[None]:
         Claimed: another process holds it.
         OSError: the folder cannot be written, or its lock is a link.
     """
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    descriptor = no_link(folder / LOCK, os.O_RDWR | os.O_CREAT)
     with os.fdopen(descriptor, "r+", encoding="utf-8") as lock:
         try:
             held = not (_lock(lock, fcntl.LOCK_EX) or time.sleep(LOOK) or _lock(lock, fcntl.LOCK_EX))
@@ -53,7 +55,7 @@ def claim(folder: Path) -> Iterator[None]:
 def is_claimed(folder: Path) -> bool:
     """Whether a living process is computing a cell."""
     try:
-        with open(folder / LOCK, encoding="utf-8") as lock:
+        with open(folder / LOCK, encoding="utf-8", opener=no_link) as lock:
             return not _lock(lock, fcntl.LOCK_SH)  # released at once
     except FileNotFoundError:
         return False
@@ -95,7 +97,8 @@ def _owned(folder: Path) -> Iterator[None]:
 def _owner(folder: Path) -> str | None:
     """`<process> on <machine>`, unless it is known to be dead."""
     try:
-        owner = (folder / OWNER).read_text(encoding="utf-8")
+        with open(folder / OWNER, encoding="utf-8", opener=no_link) as file:
+            owner = file.read()
     except FileNotFoundError:
         return None
     number, _, machine = owner.partition(" on ")

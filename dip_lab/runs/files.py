@@ -1,11 +1,16 @@
 """Files that a crash at any moment leaves whole: the old content or the new one, never a part. No torch."""
 
+import contextlib
+import fcntl
 import json
 import math
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+TEMPORARY = ".dip_lab-"  # how the names begin of files that are being written
 
 
 def write_atomic(path: Path, data: bytes | memoryview) -> None:
@@ -15,32 +20,63 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
         OSError: there is no room, or no permission to write; its `filename` is set.
     """
     try:
-        _write_atomic(path, data)
+        with appearing(path) as file:
+            file.write(data)
     except OSError as error:
         # The errors of write and fsync do not name the file, and that of mkstemp names a temporary one.
-        if error.filename is None or Path(error.filename).name.startswith(f".{path.name}."):
+        if error.filename is None or Path(error.filename).name.startswith(TEMPORARY):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
-def _write_atomic(path: Path, data: bytes | memoryview) -> None:
+@contextlib.contextmanager
+def appearing(path: Path) -> Iterator[IO[bytes]]:
+    """A temporary file next to `path` to write to, under its `name` if need be; it becomes `path` when all is written.
+
+    What processes that died were writing in that folder is removed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+    remove_abandoned(path.parent)
+    with _temporary(path.parent) as file:
+        try:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _temporary(folder: Path) -> IO[bytes]:
+    """A new file that is locked as long as it is open, where the file system has locks."""
+    while True:
+        file = tempfile.NamedTemporaryFile(dir=folder, prefix=TEMPORARY, delete=False)
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:  # else another process has found it before it was locked
+            return file
+        file.close()
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what was being written in a folder by processes that died; what is being written is locked."""
+    with contextlib.suppress(OSError):  # such as a folder that cannot be read
+        for path in folder.glob(f"{TEMPORARY}*"):
+            with contextlib.suppress(OSError), open(path, "rb+", opener=no_link) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
+def no_link(path: str | Path, flags: int) -> int:
+    """An `opener` for a file with a name that others know: a link there would lead to another file, a pipe block."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -34,6 +34,7 @@ class Cell:
         seed: the seed of all its random numbers.
         overrides: {key: value} of what the command line, or a sweep, changed.
         config: the resolved experiment.
+        recorded: the same for its record: a text from the environment stands there as `${oc.env:KEY}`.
         folder: where its files go; None: nothing is written.
         trajectory: the hash of the same without `iterations`: a longer fit takes the same steps and then some more.
     """
@@ -44,6 +45,7 @@ class Cell:
     seed: int
     overrides: Mapping[str, Any]
     config: Mapping[str, Any]
+    recorded: Mapping[str, Any]
     folder: Path | None = None
     trajectory: str = ""
 
@@ -62,7 +64,7 @@ class Cell:
     @property
     def provenance(self) -> dict[str, Any]:
         """How the cell came to be: the last part of result.json."""
-        return {"overrides": dict(self.overrides), "config": dict(self.config)}
+        return {"overrides": dict(self.overrides), "config": dict(self.recorded)}
 
     def inside(self, place: str | Path, seed: int | None = None) -> "Cell":
         """A part of this cell, with a folder inside the cell's own, and perhaps another seed."""
@@ -71,7 +73,7 @@ class Cell:
 
 
 def cell_of(config: Mapping[str, Any], choices: Mapping[str, str], folder: Path | None = None,
-            given: Sequence[str] = ()) -> Cell:
+            given: Sequence[str] = (), recorded: Mapping[str, Any] | None = None) -> Cell:
     """The cell of a resolved config.
 
     Args:
@@ -79,16 +81,18 @@ def cell_of(config: Mapping[str, Any], choices: Mapping[str, str], folder: Path 
         choices: the chosen option of each group.
         folder: where its files go.
         given: the overrides of the command, or of the sweep's job.
+        recorded: the config as others may see it. Default: as it is.
 
     Raises:
         ValueError: the node `data` cannot be built.
     """
     # Where a value that the user must give is missing, no source can be built; `build` refuses it by its full name.
     source = Source() if "???" in config["data"].values() else instantiate(config["data"])
-    experiment = experiment_of(config)
+    experiment, recorded = experiment_of(config), config if recorded is None else recorded
     trajectory = {key: value for key, value in experiment.items() if key != "iterations"}
     return Cell(_hash(experiment, source), _options(config, choices), source.label, config["seed"],
-                _overridden(config, choices, given), experiment, folder, _hash(trajectory, source))
+                _overridden(recorded, choices, given), experiment, experiment_of(recorded), folder,
+                _hash(trajectory, source))
 
 
 def experiment_of(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dip_lab.checks import plain_name
+from dip_lab.runs.files import remove_abandoned
 from dip_lab.runs.folder import ERROR, PREVIEW, RESULT, WEIGHTS, begin, has_record, is_foreign, read_result
 from dip_lab.runs.identity import Cell
 
@@ -73,6 +74,7 @@ def start_over(folder: Path, answer: str) -> None:
     for path in {*written(folder, answer), *written(folder, str(earlier))}:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     for parent, _, _ in os.walk(folder, topdown=False):
+        remove_abandoned(Path(parent))
         if Path(parent) != folder and not any(Path(parent).iterdir()) and Path(parent).name != ".hydra":
             Path(parent).rmdir()
 
@@ -81,8 +83,7 @@ def written(folder: Path, answer: str) -> Iterator[Path]:
     """The files there that have the names of a run's, and those of its parts."""
     for pattern in WRITTEN:
         place, _, name = pattern.format(answer=glob.escape(answer)).rpartition("/")
-        for each in (name, f".{name}.????????"):  # what `write_atomic` was writing when its process died
-            yield from folder.glob(os.path.join(place, each))
+        yield from folder.glob(os.path.join(place, name))
     for pattern in PARTS:
         for part in folder.glob(pattern):
             yield from written(part, answer)

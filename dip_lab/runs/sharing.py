@@ -8,11 +8,11 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
-from pathlib import Path
 from typing import IO
 
-FOLDER = Path(tempfile.gettempdir()) / f"dip_lab-{os.getuid()}"
+from dip_lab.runs.files import no_link
+from dip_lab.runs.private import FOLDER, private_folder
+
 _own: int | None = None  # an open file, locked for as long as this process lives
 
 
@@ -21,9 +21,10 @@ def announce() -> None:
     global _own
     if _own is None:
         with contextlib.suppress(OSError):  # a machine whose temporary folder cannot be written shares nothing
-            FOLDER.mkdir(mode=0o700, exist_ok=True)
-            _own = os.open(FOLDER / str(os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            path = private_folder(FOLDER) / str(os.getpid())
+            _own = no_link(path, os.O_WRONLY | os.O_CREAT)
             fcntl.flock(_own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(_own, 0)
             os.write(_own, json.dumps(_cores()).encode())
 
 
@@ -31,10 +32,10 @@ def fits_at_once() -> int:
     """This process and all others that announced themselves, live, and may use one of its cores."""
     count, mine = 1, set(_cores())
     with contextlib.suppress(OSError):
-        for path in FOLDER.iterdir():
+        for path in private_folder(FOLDER).iterdir():
             if path.name == str(os.getpid()):
                 continue
-            with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as other:
+            with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8", opener=no_link) as other:
                 if _is_locked(other):
                     count += bool(mine & set(json.load(other)))
                 else:

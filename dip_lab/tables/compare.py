@@ -1,13 +1,12 @@
 """The cells of a sweep side by side: a list, and the means over seeds by two keys. No torch."""
 
-import csv
-import io
 import operator
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from dip_lab import plain
 from dip_lab.scores import Score, judged, known
 from dip_lab.tables.cells import Row, overridden, varied
 from dip_lab.tables.grid import Best, as_text
@@ -36,13 +35,8 @@ def scores_of(cells: Iterable[Row]) -> dict[str, Score]:
 
 def as_csv(cells: Sequence[Row]) -> str:
     """One row per cell, numbers in full, empty fields for missing values."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     keys = columns(cells)
-    writer.writerow(keys)
-    for cell in cells:
-        writer.writerow(["" if (value := cell.value(key)) is None else value for key in keys])
-    return text.getvalue()
+    return plain.as_csv([keys, *([cell.value(key) for key in keys] for cell in cells)])
 
 
 def listed(cells: Sequence[Row]) -> Table:

@@ -4,12 +4,21 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Line = Sequence["str | Best"]
+from dip_lab.plain import latex, markdown, printable
+
+Line = Sequence["str | Best | Code"]
 
 
 @dataclass(frozen=True)
 class Best:
     """A field that is the best of its kind: bold."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """A name as it is typed, in the font of code; for Markdown only."""
 
     text: str
 
@@ -23,28 +32,26 @@ def as_markdown(header: Sequence[str], lines: Sequence[Line], notes: Sequence[st
     | skip | **30.1** |
     """
     rule = ["---", *["---:"] * (len(header) - 1)]
-    rows = [[f"**{field.text}**" if isinstance(field, Best) else field for field in line] for line in lines]
-    table = "".join("| " + " | ".join(_one_field(field) for field in row) + " |\n" for row in (header, rule, *rows))
-    return table + "".join(f"\n{note}\n" for note in notes)
+    rows = [[_in_markdown(field) for field in line] for line in (header, *lines)]
+    table = "".join("| " + " | ".join(row) + " |\n" for row in (rows[0], rule, *rows[1:]))
+    return table + "".join(f"\n{markdown(note)}\n" for note in notes)
 
 
-def _one_field(text: str) -> str:
-    return text.replace("|", "\\|")
+def _in_markdown(field: "str | Best | Code") -> str:
+    if isinstance(field, Best):
+        return f"**{markdown(field.text)}**"
+    if isinstance(field, Code) and not set("`|\\") & set(field.text):
+        return f"`{printable(field.text)}`"
+    return markdown(field.text if isinstance(field, Code) else field)
 
 
 def as_latex(header: Sequence[str], lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
     """A tabular of the package booktabs; each note is a paragraph below."""
-    rows = [[rf"\textbf{{{_escaped(f.text)}}}" if isinstance(f, Best) else _escaped(f) for f in line] for line in lines]
+    rows = [[rf"\textbf{{{latex(f.text)}}}" if isinstance(f, Best) else latex(f) for f in line] for line in lines]
     body = [" & ".join(row) + r" \\" for row in rows]
     return "\n".join([r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}", r"\toprule",
-                      " & ".join(map(_escaped, header)) + r" \\", r"\midrule", *body,
-                      r"\bottomrule", r"\end{tabular}", *(rf"\par\noindent {_escaped(note)}" for note in notes), ""])
-
-
-def _escaped(text: str) -> str:
-    for letter in "_%&#$":
-        text = text.replace(letter, "\\" + letter)
-    return text.replace("±", r"$\pm$")
+                      " & ".join(map(latex, header)) + r" \\", r"\midrule", *body,
+                      r"\bottomrule", r"\end{tabular}", *(rf"\par\noindent {latex(note)}" for note in notes), ""])
 
 
 def as_text(header: Sequence[str], lines: Sequence[Line]) -> str:
@@ -56,9 +63,10 @@ def as_text(header: Sequence[str], lines: Sequence[Line]) -> str:
     terminal = Console().is_terminal
     table = Table(box=None, pad_edge=False, header_style="dim")
     for number, name in enumerate(header):
-        table.add_column(Text(name), justify="right" if number else "left", overflow="fold")
+        table.add_column(Text(printable(name)), justify="right" if number else "left", overflow="fold")
     for line in lines:
-        table.add_row(*(Text(f.text, "bold green") if isinstance(f, Best) else Text(f) for f in line))
+        table.add_row(*(Text(printable(f.text), "bold green") if isinstance(f, Best) else Text(printable(f))
+                        for f in line))
     console = Console(file=io.StringIO(), force_terminal=terminal, width=None if terminal else 1000)
     console.print(table)
     return "\n".join(text.rstrip() for text in console.file.getvalue().splitlines()) + "\n"

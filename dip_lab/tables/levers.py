@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from dip_lab.results.verdicts import STOPPING_CSV, read_verdicts
 from dip_lab.runs.identity import AROUND
 from dip_lab.tables.cells import Row, read_cells
-from dip_lab.tables.grid import as_markdown
+from dip_lab.tables.grid import Code, as_markdown
 
 PROBLEM = ("data", "task", "seed")  # keys that say what is restored; most others make the setting
 MARGIN = 0.1  # dB below the reference's PSNR that count as reached
@@ -110,7 +110,7 @@ def levers_table(tries: Sequence[Try], reference: str, steps: Mapping[str, Mappi
         seconds = ["-" if missed or setting not in world else f"{iterations * world[setting]:.0f}"
                    for world in steps.values()]
         lines.append((iterations, [
-            f"`{setting}`", str(len(mine)), f"missed {missed}" if missed else f"{iterations:.0f}", *seconds,
+            Code(setting), str(len(mine)), f"missed {missed}" if missed else f"{iterations:.0f}", *seconds,
             f"{fmean(gaps):+.2f}", f"{min(gaps):+.2f}",
             f"{fmean(each.iterations for each in mine):.0f}", f"{sum(each.ended for each in mine)} of {len(mine)}"]))
     header = ["setting", "fits", "iterations to reach it", *(f"seconds, {world}" for world in steps),

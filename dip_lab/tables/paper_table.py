@@ -14,14 +14,13 @@ An experiment that is a table has a node `table`:
 listed below the table, by number.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from dip_lab import plain
 from dip_lab.runs.folder import read_result
 from dip_lab.runs.identity import Cell, cell_of, selected
 from dip_lab.tables.grid import as_latex as latex
@@ -150,13 +149,7 @@ def _mean_of(line: Sequence[Entry]) -> float | None:
 
 def as_csv(listed: Iterable[Entry]) -> str:
     """One line per entry, numbers in full."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(FIELDS)
-    for entry in listed:
-        row = [getattr(entry, field) for field in FIELDS if field not in ("method", "picture")]
-        writer.writerow([entry.method, entry.picture, *("" if value is None else value for value in row)])
-    return text.getvalue()
+    return plain.as_csv([FIELDS, *([getattr(entry, field) for field in FIELDS] for entry in listed)])
 
 
 def grid(listed: Sequence[Entry]) -> list[list[str]]:

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from dip_lab.results.verdicts import STOPPING_CSV, read_verdicts
 from dip_lab.runs.folder import read_result
-from dip_lab.tables.grid import as_markdown
+from dip_lab.tables.grid import Code, as_markdown
 
 EARLY = 0.5  # a choice before this share of the peak's iteration is a false stop
 
@@ -59,9 +59,9 @@ def rules_table(cases: list[Case]) -> str:
         false = sum(chosen < EARLY * case.peak_iteration for case, _, chosen, _ in mine)
         never = sum(not stopped for *_, stopped in mine)
         mean, worst = fmean(gaps(cases, rule)), max(gaps(cases, rule))
-        lines.append([f"`{rule}`", f"{mean:.2f}", f"{worst:.2f}", str(false), str(never), str(len(mine))])
+        lines.append([Code(rule), f"{mean:.2f}", f"{worst:.2f}", str(false), str(never), str(len(mine))])
     text = as_markdown(["rule", "mean gap, dB", "worst gap, dB", "false stops", "never stopped", "cases"], lines)
-    header, lines = ["picture and noise", "peak, dB", "at", *(f"`{rule}`" for rule in rules)], []
+    header, lines = ["picture and noise", "peak, dB", "at", *map(Code, rules)], []
     for case in cases:
         choices = [case.choices.get(rule) for rule in rules]
         shown = ["-" if c is None else f"-{case.peak - c[0]:.2f} at {c[1]}" for c in choices]

@@ -32,6 +32,25 @@ def test_a_long_text_is_no_file():
     assert cell("task.observation=" + "x" * 300).hash != cell("task.observation=" + "y" * 300).hash
 
 
+def test_a_text_of_the_environment_is_used_and_not_recorded(monkeypatch, tmp_path):
+    """The hash is that of the value, whatever stands in its place in the record; a number is no secret."""
+    monkeypatch.setenv("PLACE", str(tmp_path / "s3cret"))
+    monkeypatch.setenv("SEED", "3")
+    written = "data=folder", "data.path=${oc.env:PLACE}/photos", "generator.init_from=${data.path}", "data.name=a"
+    one = cell(*written, "seed='${oc.decode:${oc.env:SEED}}'")
+    assert one.config["data"]["path"] == one.config["generator"]["init_from"] == f"{tmp_path}/s3cret/photos"
+    assert one.hash == cell("data=folder", f"data.path={tmp_path}/s3cret/photos", "data.name=a", "seed=3",
+                            f"generator.init_from={tmp_path}/s3cret/photos").hash
+    recorded = one.provenance
+    assert recorded["config"]["data"]["path"] == recorded["overrides"]["data.path"] == "${oc.env:PLACE}/photos"
+    assert recorded["config"]["generator"]["init_from"] == "${oc.env:PLACE}/photos" and recorded["config"]["seed"] == 3
+    assert "s3cret" not in str(recorded) and "s3cret" not in str(one.description)
+    monkeypatch.setenv("PLACE", str(tmp_path / "other"))
+    assert cell(*written, "seed=3").hash != one.hash
+    monkeypatch.delenv("PLACE")
+    assert cell("data=file", "data.path=${oc.env:PLACE,x.png}").recorded["data"]["path"] == "${oc.env:PLACE,x.png}"
+
+
 def test_a_part_has_a_folder_inside_and_the_same_hash():
     whole = cell(folder=Path("outputs/x"))
     part = whole.inside("seed1", 1)

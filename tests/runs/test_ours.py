@@ -62,7 +62,7 @@ def test_a_run_that_starts_over_removes_nothing_else(command):
 
 def test_the_answer_of_the_earlier_fit_is_removed_too(tmp_path):
     write_json(tmp_path / "result.json", {"status": "done", "answer": "dip_inpainted"})
-    for name in ("dip_inpainted.png", "dip_inpainted_panel.png", ".dip_inpainted.png.abcdefgh", "dip_mine.png"):
+    for name in ("dip_inpainted.png", "dip_inpainted_panel.png", ".dip_lab-abcdefgh", "dip_mine.png"):
         (tmp_path / name).touch()
     start_over(tmp_path, "dip_denoised")
     assert files_of(tmp_path) == {"dip_mine.png"}
@@ -73,7 +73,7 @@ def cell(tmp_path):
     """A cell that reads a picture, in the folder `run`."""
     def make(path):
         config = {"data": {"path": str(path)}, "task": {"answer": "dip_denoised"}}
-        return Cell("12345678", {}, "photo", 0, {}, config, tmp_path / "run")
+        return Cell("12345678", {}, "photo", 0, {}, config, config, tmp_path / "run")
 
     (tmp_path / "run").mkdir()
     return make

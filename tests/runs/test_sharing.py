@@ -11,11 +11,14 @@ import torch
 
 from dip_lab import machine
 from dip_lab.runs import sharing
+from dip_lab.runs.private import private_folder
 
 HOLD = """
 import sys
 from pathlib import Path
+from pathlib import Path
 from dip_lab.runs import sharing
+from dip_lab.runs.private import private_folder
 sharing.FOLDER = Path(sys.argv[1])
 sharing._cores = lambda: eval(sys.argv[2])
 sharing.announce()
@@ -90,3 +93,25 @@ def test_a_file_system_without_locks_shares_nothing(folder, monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refuse)
     sharing.announce()
     assert sharing.fits_at_once() == 1 and (folder / "1").exists()
+
+
+def test_a_folder_that_others_can_write_to_is_not_used(folder, tmp_path):
+    """In the shared temporary folder another user may have made it, with a link under the number of this process."""
+    (tmp_path / "mine").write_text("mine")
+    folder.mkdir()
+    (folder / str(os.getpid())).symlink_to(tmp_path / "mine")
+    for mode in (0o777, 0o700):  # where it is this user's own, a link is not followed
+        folder.chmod(mode)
+        sharing.announce()
+        assert sharing._own is None and sharing.fits_at_once() == 1
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_link_or_another_users_folder_is_not_our_own(folder, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PermissionError, match="not this user's own folder"):
+        private_folder(folder)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(PermissionError, match="not this user's own folder"):
+        private_folder(tmp_path / "elsewhere")
