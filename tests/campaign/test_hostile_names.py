@@ -94,8 +94,8 @@ def usual(command, tmp_path):
 def test_names_of_pictures(command, usual, tmp_path, tally):
     t = tally("a hostile name of a picture: no effect in page, tables, terminal, log, path")
     Path("pictures").mkdir()
-    for name in NAMES.values():
-        Image.new("L", (16, 16), 90).save("picture.png")
+    for number, name in enumerate(NAMES.values()):
+        Image.new("L", (16, 16), 90 + number).save("picture.png")  # equal pictures would be one cell
         Path("picture.png").rename(Path("pictures", f"{name}.png"))
     before = [path.name for path in tmp_path.iterdir()]
     code, said = command("-m", "data=folder", "data.path=pictures", "name=all", *TINY)

@@ -43,7 +43,7 @@ def test_no_room(lives, alone, tmp_path, tally):  # noqa: F811
         folder = tmp_path / f"{number}"
         code, said, _ = lives(folder, *SWEEP, **fate)
         loud = [word for word in ("Traceback", "Logging error", "Exception ignored") if word in said]
-        fault = f"{loud}: {said[-300:]}" if loud else fault_of(lives, folder, alone[0])
+        fault = f"{loud}: {said[-300:]}" if loud else fault_of(lives, folder, alone[0], *SWEEP, "retry_failed=true")
         t.add(f"{fate}", fault)
     t.conclude()
 
