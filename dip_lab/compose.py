@@ -20,7 +20,7 @@ from hydra.version import VersionBase
 from omegaconf import DictConfig, OmegaConf
 
 from dip_lab.catalogue import config_folder
-from dip_lab.checks import flag, plain_name, whole
+from dip_lab.checks import flag, integer, plain_name, whole
 from dip_lab.data.listing import some_of
 from dip_lab.instantiate import instantiate
 from dip_lab.runs.identity import Cell, cell_of
@@ -156,11 +156,12 @@ def cell_at(cfg: DictConfig, hydra_node: DictConfig, folder: Path | None, **chos
         chosen: options to show instead of those of the config.
 
     Raises:
-        ValueError: what decides which files are written and removed is not what it should be.
+        ValueError: what decides which cell it is, and which files are written and removed, is not what it should be.
     """
     for key in ("rerun", "retry_failed", "faithful"):
         flag(key, cfg[key])
     flag("task.given", cfg.task.given)
+    integer("seed", cfg.seed)
     check_answer(cfg.task.answer)
     choices = {**hydra_node.runtime.choices, **chosen}
     given = OmegaConf.to_container(hydra_node.overrides.task) if hydra_node.overrides.task else []

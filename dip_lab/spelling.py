@@ -29,7 +29,7 @@ def _check_group(argument: str) -> None:
     key, _, value = argument.lstrip("+").partition("=")
     if key.startswith("~") and key[1:] in groups():
         raise ValueError(f"{argument}: a run needs an option of {key[1:]}: choose another one, see --help")
-    if key == "shadow" and not re.fullmatch(r"null|\{}|\[[\w, ]*[a-z]\w*\s*]", value):
+    if key == "shadow" and re.search(r"\d+\b|:", re.sub(r"[a-z]\w*", "", value)):
         raise ValueError(f"{argument}: give the names of stopping rules: shadow=[emv,wmv]")
     if key not in groups():
         return
