@@ -23,12 +23,12 @@ def instantiate(node: DictConfig | dict, /, **extra: Any) -> Any:
             the target says `bool`; or whatever ValueError the target itself raised.
     """
     if not isinstance(node, DictConfig | dict) or "_target_" not in node:
-        found = f"{node._get_full_key(None)} has no _target_" if isinstance(node, DictConfig) else f"{node}"
+        found = f"{_place(node)} has no _target_" if isinstance(node, DictConfig) else f"{node}"
         raise ValueError(f"{found}: here a config names a class and what it takes: choose an option of the group")
     for key in OmegaConf.missing_keys(node if isinstance(node, DictConfig) else _literal(node)):
         raise ValueError(f"{key} has no value: give {key}=...")
     container = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else node
-    targets = _check(container, set(extra))
+    targets = _check(container, set(extra), _place(node))
     keywords: dict[str, Any] = {"_convert_": "all"}
     # Hydra 1.4 wants the list of allowed targets from its caller; 1.3 does not know the argument.
     if "_execution_whitelist_" in inspect.signature(hydra.utils.instantiate).parameters:
@@ -50,13 +50,19 @@ def _literal(node: Any) -> Any:
     return escaped(escaped(node)) if isinstance(node, str) else node
 
 
-def _check(node: Any, extra: set[str]) -> list[str]:
+def _place(node: DictConfig | dict) -> str:
+    """The full key of a node, such as task.operator; empty for plain values."""
+    return node._get_full_key(None) if isinstance(node, DictConfig) else ""
+
+
+def _check(node: Any, extra: set[str], place: str) -> list[str]:
     """The targets of a node and of those in it, all of which a config may name, with keys that they take."""
     if isinstance(node, list):
-        return [target for item in node for target in _check(item, set())]
+        return [target for item in node for target in _check(item, set(), place)]
     if not isinstance(node, dict):
         return []
-    targets = [target for item in node.values() for target in _check(item, set())]
+    inner = {key: f"{place}.{key}".lstrip(".") for key in node}
+    targets = [target for key, item in node.items() for target in _check(item, set(), inner[key])]
     if "_target_" not in node:
         return targets
     target = located(node["_target_"])
@@ -70,7 +76,7 @@ def _check(node: Any, extra: set[str]) -> list[str]:
     others = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for key in set(node) - {"_target_", "_partial_", "_convert_", "_recursive_", "_args_"} - extra:
         if key in parameters:
-            _check_switch(key, node[key], inspect.formatannotation(parameters[key].annotation))
+            _check_switch(inner[key], node[key], inspect.formatannotation(parameters[key].annotation))
         elif not others:
             near = difflib.get_close_matches(key, parameters, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(parameters)}"

@@ -88,12 +88,12 @@ def check_hydra(node: Mapping[str, Any]) -> None:
 
 def _imported(target: str) -> Any:
     """What Hydra finds under this name."""
-    package = target.partition(".")[0]
-    if package and importlib.util.find_spec(package) is None:
-        raise ValueError(f"_target_ {target}: there is no package {package} here: pip install {package}")
     try:
         return _locate(target)  # hydra.utils.get_object does the same, and logs five lines if it fails
     except Exception as error:  # the module may raise anything
+        package = target.partition(".")[0]
+        if package and importlib.util.find_spec(package) is None:
+            raise ValueError(f"_target_ {target}: there is no package {package} here: pip install {package}") from error
         cause = error.__cause__ or error
         absent = isinstance(cause, AttributeError | ModuleNotFoundError) and str(cause.name) in target
         reason = "there is no such class or function" if absent else one_line(cause)

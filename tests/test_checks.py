@@ -92,7 +92,8 @@ def test_callbacks_name_their_key(build, key, value):
 
 
 def config(**values):
-    keys = {"iterations": 1, "log_every": 1, "log_every_image": 1, "seed": -1, "precision": "float32"}
+    keys = {"iterations": 1, "log_every": 1, "log_every_image": 1, "seed": -1, "precision": "float32",
+            "device": "auto"}
     groups = {"trainer": {"devices": 1}, "optimizer": {"lr": 0.1}, "descent": {"clip": None}, **values}
     return OmegaConf.create({**keys, **groups})
 

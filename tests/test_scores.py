@@ -54,8 +54,8 @@ def test_a_score_of_a_task_s_own_is_in_its_result_and_wherever_scores_are(result
 
 def test_the_best_is_the_lowest_where_lower_is_better(tmp_path):
     entry = {"key": "flicker", "name": "flicker", "better": "lower"}
-    for name, value in (("a", 0.25), ("b", 0.75)):
-        write_json(tmp_path / name / "result.json", {"status": "done", "task": "denoise", "picture": "x", "seed": name,
-                                                     "flicker": value, OWN: [entry]})
+    for seed, value in ((1, 0.25), (2, 0.75)):
+        write_json(tmp_path / f"{seed}" / "result.json", {"status": "done", "task": "denoise", "picture": "x",
+                                                              "seed": seed, "flicker": value, OWN: [entry]})
     lines = as_markdown(read_cells(tmp_path)).splitlines()
     assert any("**0.2500**" in line for line in lines) and not any("**0.7500**" in line for line in lines)

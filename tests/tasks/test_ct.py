@@ -159,7 +159,7 @@ def test_other_sinograms_are_refused(shape, message):
     ("task.views=0", r"task\.views=0: give a whole number of at least 1"),
     ("task.views=2.5", r"task\.views=2\.5: give a whole number"),
     ("task.arc=0", r"task\.arc=0: give a number above 0 and at most 360"),
-    ("task.circle=1", r"task\.circle=1: choose true or false"),
+    ("task.circle=1", r"task\.operator\.circle=1: choose true or false"),
 ])
 def test_other_values_are_refused(override, message):
     with pytest.raises(ValueError, match=message):

@@ -207,7 +207,7 @@ def test_kspace_in_other_units_is_noticed(caplog):
     (["task/sampling=radial", "task.sampling.spokes=0"], r"task\.sampling\.spokes=0: give a whole number"),
     (["task/sampling=observed"], r"^task/sampling=observed: x is a picture, not k-space: give task\.given=true"),
     (["task/sampling=file"], r"task\.sampling\.path"),
-    (["task.complex=1"], r"task\.complex=1: choose true or false"),
+    (["task.complex=1"], r"task\.operator\.complex=1: choose true or false"),
     (["task.phase=-1"], r"task\.phase=-1: give a number at least 0"),
     (["task.phase=1"], r"^task\.phase=1: a real image has no phase"),
     (["task.given=true"], r"^task\.given=true: x has 1 channels, but k-space"),
