@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from campaign.isolated import isolated
+from campaign.isolated import Ended, isolated
 
 from dip_lab import cli
 
@@ -110,8 +110,8 @@ def prepare(folder: Path) -> None:
     (folder / "evil.pt").write_bytes(b"cos\nsystem\n(S'touch MADE'\ntR.")
 
 
-def effect(folder: Path, ended, refused: bool = True) -> str | None:
-    """What a config did that it must not do."""
+def effect(folder: Path, ended: Ended) -> str | None:
+    """What a config did that it must not do; a run refuses it, a sweep records each of its cells as failed."""
     made = [str(path) for path in folder.parent.rglob("MADE*")]
     if made:
         return f"made {made}"
@@ -120,7 +120,7 @@ def effect(folder: Path, ended, refused: bool = True) -> str | None:
     if "Traceback" in ended.said or ended.code is None:
         return f"code {ended.code}: {ended.said[-200:]}"
     said = "_target_" in ended.said or "hydra." in ended.said
-    return f"not refused for it: {ended.said[-200:]}" if refused and not (ended.code == 2 and said) else None
+    return None if ended.code in (1, 2) and said else f"not refused for it: {ended.said[-200:]}"
 
 
 @pytest.mark.parametrize("way", ["the network", "an operator", "a shared file", "a sweep"])
