@@ -1,6 +1,6 @@
 """The campaign: the same thing done wrong in a thousand ways, and how many of them end well.
 
-`pytest -m campaign -n 2` runs it whole (about an hour) and ends with the table of docs/reliability.md. It is not part
+`pytest -m campaign -n 2` runs it whole (half an hour) and ends with the table of docs/reliability.md. It is not part
 of the default run: what it found is held there by one small test each.
 """
 
