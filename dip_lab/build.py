@@ -220,9 +220,10 @@ def build_net(cfg: DictConfig, in_channels: int, out_channels: int, frames: int 
     arguments: `net.lr`, which the YAML of the optimiser reads, and those of torch2017.py.
     """
     own = {key: value for key, value in cfg.net.items() if key not in ("lr", "norm_weight", "align_corners")}
+    node = OmegaConf.create({"net": own}).net  # inside another, so that an error says net.width
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(cfg.seed, "weights"))
-        net = instantiate(OmegaConf.create({"net": own}).net, in_channels=in_channels, out_channels=out_channels)
+        net = instantiate(node, in_channels=in_channels, out_channels=out_channels)
         if frames == 3:
             over_time(net)
         initialise(net, cfg.generator.init)

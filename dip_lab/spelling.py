@@ -26,6 +26,7 @@ def spelled(arguments: Sequence[str]) -> list[str]:
 
 
 def _check_group(argument: str) -> None:
+    """Refuse for a group what Hydra answers with a traceback or without the group's name: numbers, maps, no option."""
     key, _, value = argument.lstrip("+").partition("=")
     if key.startswith("~") and key[1:] in groups():
         raise ValueError(f"{argument}: a run needs an option of {key[1:]}: choose another one, see --help")
@@ -36,9 +37,10 @@ def _check_group(argument: str) -> None:
     if value.startswith("[") and key not in SEVERAL:
         names = re.sub(r"[][' ]", "", value) or "..."
         raise ValueError(f"{argument}: {key} takes one option; to compare them: python run.py -m {key}={names}")
-    if value.startswith("{") or any(NO_TEXT.fullmatch(name.strip()) for name in value.strip("[]").split(",")):
-        if value != "null" or not ((config_folder() / key / "none.yaml").is_file() or key == "experiment"):
-            raise ValueError(f"{argument}: {key} takes the name of an option: --help lists them")
+    names_options = not (value.startswith("{") or any(map(NO_TEXT.fullmatch, re.split(r"\s*,\s*", value.strip("[] ")))))
+    may_be_none = key == "experiment" or (config_folder() / key / "none.yaml").is_file()
+    if not (names_options or (value == "null" and may_be_none)):
+        raise ValueError(f"{argument}: {key} takes the name of an option: --help lists them")
 
 
 def written_out(arguments: Sequence[str]) -> list[str]:

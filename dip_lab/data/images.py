@@ -20,7 +20,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -31,49 +31,16 @@ from PIL import Image, UnidentifiedImageError
 from dip_lab.data.conventions import Conventions, announce, conventions_of
 from dip_lab.data.deep import is_deep, raw_mode, sixteen_bits
 from dip_lab.data.listing import FORMATS
+from dip_lab.data.picture import MIN_SIDE, Images, PictureError
 from dip_lab.data.samples import Samples, rows_of, upright
+from dip_lab.data.sizes import resize_to, shrunk, shrunk_alpha, shrunk_sides
 
 log = logging.getLogger(__name__)
 
 MAX_PIXELS = 64_000_000  # below Pillow's own warning (89 Mpx); one float32 RGB picture of this size is 768 MB
 MAX_BYTES = 1_000_000_000  # of one picture while it is read
-MIN_SIDE = 8
 GREY = ("1", "L", "LA", "La", "F")  # modes of Pillow
 ROUNDING = 1e-6  # how far outside [0, 1] floats may lie before they count as another range
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """What a data source loads: one picture on the CPU, or several that belong together, such as a clip's frames.
-
-    Attributes:
-        name: The stem of the file it came from, or the name that the caller gave.
-        pixels: (N, C, H, W) float32 in [0, 1]; C is 1 (grey) or 3 (RGB); N is 1 except for clips and sources.
-        alpha: (1, 1, H, W) float32 in [0, 1], 0 where transparent; None if there is no such channel.
-        root: where its data set is kept; its masks and ready observations are looked for there too.
-        clean: It is known to have no noise, so that a task may add some.
-        selection: which frames of a clip's file it holds; the same frames are read of a mask that is a clip.
-        observed: (N, C, H, W) as it was measured, where the data set has it beside the target.
-        conventions: what the file of the one picture says beside its pixels; empty for clips and sources.
-        changes: how it was made smaller, one step after the other: each takes Images and gives Images. A mask of the
-            file's own size goes the same way, see `dip_lab.data.sizes.following`.
-        original: (H, W) before that; None: nothing was changed.
-    """
-
-    name: str
-    pixels: torch.Tensor
-    alpha: torch.Tensor | None = None
-    root: str | None = None
-    clean: bool = False
-    selection: slice | None = None
-    observed: torch.Tensor | None = None
-    conventions: Conventions = Conventions()
-    changes: tuple[Callable[["Images"], "Images"], ...] = ()
-    original: tuple[int, int] | None = None
-
-
-class PictureError(ValueError):
-    """A picture that the user has to change or replace; the message is one line."""
 
 
 def silence_libtiff() -> None:
@@ -281,8 +248,6 @@ def _from_array(array: np.ndarray, name: str, source: str, layout: str) -> Image
 def _from_samples(samples: Samples, name: str, source: str, size: int | None = None,
                   keep: Callable[[torch.Tensor], torch.Tensor] = same) -> Images:
     """The pixels and the alpha of bool, uint8, uint16 or float samples, perhaps shrunk."""
-    from dip_lab.data.sizes import resize_to, shrunk, shrunk_alpha, shrunk_sides  # which needs Images
-
     height, width = samples.height, samples.width
     check_size(source, width, height)
     sides = shrunk_sides(name, height, width, size)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dip_lab.checks import whole
-from dip_lab.data.images import MIN_SIDE, Images, PictureError
+from dip_lab.data.picture import MIN_SIDE, Images, PictureError
 
 
 def resize_to(picture: Images, size: int | None) -> Images:
