@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dip_lab.generator import Generator
 from dip_lab.precision import autocast_dtype
@@ -90,17 +90,22 @@ def _activations(generator: Generator, shape: tuple[int, ...], device_type: str)
     from torch._subclasses.fake_tensor import FakeTensorMode  # as torch.compile does; torch exports no other name
 
     kept: dict[int, Tensor] = {}
+    state: dict[str, Tensor] = {}  # on the device too, though none of it is there yet
 
     def keep(tensor: Tensor) -> Tensor:
-        if not isinstance(tensor, nn.Parameter):
-            kept[tensor.untyped_storage()._cdata] = tensor
+        kept[_storage(tensor)] = tensor
         return tensor
 
     dtype = autocast_dtype(generator.precision, device_type)
     with FakeTensorMode() as fake:
-        state = {name: fake.from_tensor(tensor) for name, tensor in
-                 itertools.chain(generator.net.named_parameters(), generator.net.named_buffers())}
+        for name, tensor in itertools.chain(generator.net.named_parameters(), generator.net.named_buffers()):
+            state[name] = fake.from_tensor(tensor).to(device_type)
         with (torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
               torch.autocast(device_type, dtype=dtype, enabled=dtype is not None)):
             torch.func.functional_call(generator.net, state, torch.empty(shape, device=device_type))
-    return sum(tensor.numel() * tensor.element_size() for tensor in kept.values())
+    weights = {_storage(tensor) for tensor in state.values()}  # counted by the caller
+    return sum(tensor.numel() * tensor.element_size() for storage, tensor in kept.items() if storage not in weights)
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata

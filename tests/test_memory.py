@@ -3,6 +3,7 @@ import sys
 
 import pytest
 import torch
+from needs import options
 
 from dip_lab import memory
 from dip_lab.build import build_generator, build_problem
@@ -14,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def generator_of_size(size, *overrides):
-    cfg = compose(["net.width=8", "precision=float32", *overrides])
+    cfg = compose(["precision=float32", *(overrides or ["net.width=8"])])
     return build_generator(cfg, build_problem(cfg.task, Images("x", torch.rand(1, 3, size, size)), 0))
 
 
@@ -24,7 +25,18 @@ def needed(size, *overrides):
 
 def test_it_grows_with_the_pixels_and_not_with_the_iterations():
     assert 3.2 < needed(512) / needed(256) < 4.5  # less than 4: larger maps are computed in a leaner way
-    assert needed(256, "precision=bf16") < 0.8 * needed(256)
+    assert needed(256, "net.width=8", "precision=bf16") < 0.8 * needed(256)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+@pytest.mark.parametrize("net", options("net"))
+def test_a_gpu_is_asked_for_about_as_much(net, precision):
+    generator = generator_of_size(128, f"net={net}", f"precision={precision}")
+    shape = tuple(generator.latent.z.shape)
+    on_cpu, on_gpu = (memory._activations(generator, shape, device) for device in ("cpu", "cuda"))
+    assert 0.8 * on_cpu < on_gpu < 1.6 * on_cpu
 
 
 def test_activations_are_those_that_autograd_keeps():

@@ -303,7 +303,8 @@ def test_ctrl_c_ends_a_sweep_in_order(launcher, tmp_path):
     assert process.returncode == 130, said
     found = results(tmp_path / "outputs")
     assert 1 <= len(found) < 4 and "done" not in {result["status"] for result in found.values()}
-    assert all(list(path.glob("*.pt")) for path in tmp_path.glob("outputs/*/*/checkpoints"))
+    kept = [bool(list(path.glob("*.pt"))) for path in tmp_path.glob("outputs/*/*/checkpoints")]
+    assert all(kept) or any(kept) and launcher == "joblib", "joblib may kill a worker that writes its first one"
     assert not [path for path in tmp_path.rglob(".*.pt.*")] or launcher == "joblib", "a torn file"
 
 
