@@ -50,19 +50,23 @@ def limited_luma(image: Tensor) -> Tensor:
     return (0.299 * red + 0.587 * green + 0.114 * blue) * (219 / 255) + 16 / 255
 
 
-def psnr_y(image: Tensor, target: Tensor, border: int) -> Tensor:
+def psnr_y(image: Tensor, target: Tensor, border: int, far_border: int | None = None) -> Tensor:
     """PSNR of the Y channel with `border` px shaved from each side, the rule of the super-resolution tables.
+
+    Args:
+        far_border: what is shaved at the bottom and on the right; None: `border` as well.
 
     Raises:
         ValueError: the border leaves nothing of the picture.
     """
     height, width = image.shape[-2:]
-    if min(height, width) <= 2 * border:
+    far = border if far_border is None else far_border
+    if min(height, width) <= border + far:
         raise ValueError(
             f"task.evaluation.border={border}: nothing is left of a picture of {width} x {height} px; "
             f"try task.evaluation.border={max(0, (min(height, width) - 1) // 4)}"
         )
-    inside = (..., slice(border, height - border), slice(border, width - border))
+    inside = (..., slice(border, height - far), slice(border, width - far))
     return psnr(limited_luma(_clamped(image))[inside], limited_luma(_clamped(target))[inside])
 
 

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from dip_lab.checks import whole
@@ -44,8 +47,13 @@ def shrunk_sides(name: str, height: int, width: int, size: int | None) -> tuple[
 
 
 def shrunk(pixels: Tensor, sides: tuple[int, int]) -> Tensor:
-    """(N, C, H, W) -> (N, C, h, w), not clamped. First to (H, w), then to (h, w): the same values, bit for bit."""
-    return F.interpolate(pixels, size=sides, mode="lanczos", antialias=True)
+    """(N, C, H, W) -> (N, C, h, w), not clamped. First to (H, w), then to (h, w): the same values, bit for bit.
+
+    By Pillow: before 2.13 torch has no Lanczos.
+    """
+    planes = [Image.fromarray(plane).resize(sides[::-1], Image.Resampling.LANCZOS)
+              for plane in pixels.flatten(0, 1).numpy()]
+    return torch.from_numpy(np.stack(planes)).unflatten(0, pixels.shape[:2])
 
 
 def shrunk_alpha(alpha: Tensor, sides: tuple[int, int]) -> Tensor:

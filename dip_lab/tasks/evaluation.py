@@ -41,14 +41,20 @@ class FullFrame(Evaluation):
 
 
 class LumaFrame(FullFrame):
-    """Adds `psnr_y`: the PSNR of the Y channel with `border` px shaved, as in super-resolution tables."""
+    """Adds `psnr_y`: the PSNR of the Y channel with `border` px shaved, as in super-resolution tables.
 
-    def __init__(self, border: int):
+    Args:
+        border: px cut off each side.
+        far_border: px cut off at the bottom and on the right; None: `border` as well.
+    """
+
+    def __init__(self, border: int, far_border: int | None = None):
         self.border = integer("task.evaluation.border", border, 0)
+        self.far_border = None if far_border is None else integer("task.evaluation.far_border", far_border, 0)
 
     def scores(self, image: Tensor, target: Tensor, operator: Operator) -> dict[str, Tensor]:
         """Scores; raises a ValueError if the border leaves nothing."""
-        return super().scores(image, target, operator) | {"psnr_y": psnr_y(image, target, self.border)}
+        return super().scores(image, target, operator) | {"psnr_y": psnr_y(image, target, self.border, self.far_border)}
 
 
 class HoleFrame(FullFrame):
