@@ -7,6 +7,7 @@ import pytest
 
 from dip_lab import catalogue
 from dip_lab.compose import compose
+from dip_lab.tables import ledger
 
 ROOT = Path(__file__).parents[1]
 YAMLS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent != ROOT / "configs")
@@ -41,3 +42,9 @@ def test_the_table_in_the_docs_is_that_of_the_configs():
 def test_the_table_names_the_latent_that_is_composed(net):
     row = next(line for line in catalogue.generators_table().splitlines() if line.startswith(f"| `{net}` |"))
     assert row.endswith(f" {compose([f'net={net}']).hydra.runtime.choices.latent} |")
+
+
+def test_the_page_of_the_ledger_is_fresh():
+    docs = ROOT / "docs"
+    assert (docs / "published.md").read_text(encoding="utf-8") == ledger.page(docs / "published"), \
+        "it is stale, run: python scripts/update_docs.py"

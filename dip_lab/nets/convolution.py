@@ -49,9 +49,9 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, re
     weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
     remake = getattr(x, "remake", None)
     gains = x.device.type == "cpu" and x.numel() >= LARGE and weight.shape[-1] > 1
-    # On CUDA torch's own padding turns a channels-last map around and back, and its gradient depends on the order of
-    # the threads.
-    if remake or gains or (reflected and x.is_cuda):
+    # Torch's own backward pass of the padding has no deterministic kernel on CUDA.
+    strict = reflected and x.is_cuda and torch.are_deterministic_algorithms_enabled()
+    if remake or gains or strict:
         return _Convolution.apply(x, weight, bias, stride, reflected, zeros, remake)
     with torch.autocast(x.device.type, enabled=False):  # which would pad in float32
         return F.conv2d(reflect_pad(x, reflected), weight, bias, stride, zeros)
@@ -162,24 +162,8 @@ def weight_gradient(x: Tensor, gradient: Tensor, weight: Tensor, stride: int) ->
 
 
 def reflect_pad(x: Tensor, pad: int) -> Tensor:
-    """Mirror `pad` pixels outward on each side of (N, C, H, W); H and W must exceed `pad`. Keeps the memory layout."""
-    if pad and x.is_cuda and is_last(x):
-        return reflect_pad_last(x, pad)
+    """Mirror `pad` pixels outward on each side of (N, C, H, W); H and W must exceed `pad`."""
     return F.pad(x, (pad, pad, pad, pad), mode="reflect") if pad else x
-
-
-def reflect_pad_last(x: Tensor, pad: int) -> Tensor:
-    """The same for a channels-last map, by copies. Torch's CUDA kernel knows only the ordinary layout."""
-    n, channels, height, width = x.shape
-    padded = torch.empty((n, channels, height + 2 * pad, width + 2 * pad), dtype=x.dtype, device=x.device,
-                         memory_format=torch.channels_last)
-    inner = padded.narrow(3, pad, width)  # of all rows
-    inner.narrow(2, pad, height).copy_(x)
-    for lines, side, dim in ((inner, height, 2), (padded, width, 3)):
-        for i in range(1, pad + 1):
-            lines.select(dim, pad - i).copy_(lines.select(dim, pad + i))
-            lines.select(dim, pad + side - 1 + i).copy_(lines.select(dim, pad + side - 1 - i))
-    return padded
 
 
 def reflect_pad_backward(gradient: Tensor, pad: int) -> Tensor:

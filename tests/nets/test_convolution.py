@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from dip_lab.nets import convolution
-from dip_lab.nets.convolution import Conv, reflect_pad, reflect_pad_backward, reflect_pad_last, weight_gradient
+from dip_lab.nets.convolution import Conv, reflect_pad, reflect_pad_backward, weight_gradient
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -47,30 +47,6 @@ def test_float32_products_agree_with_float64():
     mine = weight_gradient(x, gradient, weight, 1)
     exact = weight_gradient(x.double(), gradient.double(), weight.double(), 1)
     torch.testing.assert_close(mine.double(), exact, rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize("pad", [1, 2, 3])
-def test_the_padding_of_channels_last_is_torch_s_and_stays_channels_last(pad):
-    x = torch.randn(2, 3, 8, 11).to(memory_format=torch.channels_last)
-    padded = reflect_pad_last(x, pad)
-    assert torch.equal(padded, F.pad(x, (pad,) * 4, mode="reflect")) and convolution.is_last(padded)
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("kernel, stride", [(3, 1), (3, 2), (5, 1)])
-def test_on_cuda_result_and_gradients_are_autograd_s(kernel, stride, layout):
-    layer = Conv(3, 4, kernel, "reflection", stride).double().cuda()
-    x = torch.randn(2, 3, 10, 12, dtype=torch.float64).cuda().to(memory_format=layout).requires_grad_()
-    inputs = [x, layer.weight, layer.bias]
-    expected = F.conv2d(F.pad(x, (kernel // 2,) * 4, mode="reflect"), layer.weight, layer.bias, stride)
-    factor = torch.randn_like(expected)
-    truth = torch.autograd.grad((expected * factor).sum(), inputs)
-    ours = layer(x)
-    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
-    for mine, theirs in zip(torch.autograd.grad((ours * factor).sum(), inputs), truth, strict=True):
-        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-11)
 
 
 def test_autocast_convolves_in_bfloat16_and_leaves_the_gradients_in_float32():
