@@ -54,6 +54,16 @@ def test_psnr_of_the_hole_alone(per_channel, picture):
     assert HoleFrame().scores(operator(image), operator(image), operator)["psnr_hole"] == float("inf")
 
 
+def test_the_far_border_is_cut_off_at_the_bottom_and_on_the_right():
+    image, target = torch.rand(1, 3, 20, 24), torch.rand(1, 3, 20, 24)
+    cut = LumaFrame(4, far_border=5).scores(image, target, Identity())["psnr_y"]
+    assert cut == psnr_y(image[..., 4:15, 4:19], target[..., 4:15, 4:19], 0)
+    with pytest.raises(ValueError, match="nothing is left"):
+        LumaFrame(4, far_border=16).scores(image, target, Identity())
+    with pytest.raises(ValueError, match=r"task\.evaluation\.far_border=-1: give a whole number"):
+        LumaFrame(4, far_border=-1)
+
+
 @pytest.mark.parametrize("border", [-1, 1.5, "four", None])
 def test_other_borders_are_refused(border):
     with pytest.raises(ValueError, match=rf"task\.evaluation\.border={border}: give a whole number"):
