@@ -62,8 +62,12 @@ def plan(cells: list[Planned], configs: list[DictConfig]) -> None:
     sizes: dict[str, int] = {}
     kinds = [None if cfg.baseline or cell.status == "done" else kind_of(cfg, sizes)
              for cell, cfg in zip(cells, configs, strict=True)]
+    if different := set(filter(None, kinds)):
+        from dip_lab import machine
+
+        machine.tune_allocator()  # as run.py does; with its threads, two fits at once do not wait for each other
+        machine.use_threads(configs[0].threads)
     paces = Paces()
-    different = set(filter(None, kinds))
     kept = len(different & set(paces.known))
     total = 0.0
     print(f"{'cell':<52} {'status':<12} {'iterations':>10} {'s/iteration':>12} {'hours':>7}")
