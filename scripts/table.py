@@ -126,12 +126,15 @@ def kind_of(cfg: DictConfig, sizes: dict[str, int]) -> str:
     `sizes` are the pixels of the pictures that were looked at before.
     """
     from dip_lab.build import load_images
+    from dip_lab.data.registry import located
 
     groups = ("net", "latent", "optimizer", "stopping", "average", "regularizer", "precision")
     parts = [str(OmegaConf.to_container(OmegaConf.create({group: cfg[group]}), resolve=False)) for group in groups]
     source = str(cfg.data)
     if source not in sizes:
         sizes[source] = load_images(cfg.data).pixels.numel()
+        if cfg.task.observation:
+            located(cfg.task.observation, cfg.data.get("root"))
     said = json.dumps([cfg.hydra.runtime.choices.task, *parts, cfg.faithful, sizes[source]])
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
