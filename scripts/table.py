@@ -11,6 +11,7 @@ The arguments after the experiment are overrides, the same as those that it was 
 import argparse
 import hashlib
 import json
+import platform
 import sys
 import time
 from pathlib import Path
@@ -92,8 +93,6 @@ class Paces:
     """Seconds of a step of each kind of cell on this machine, kept in the user's cache."""
 
     def __init__(self) -> None:
-        import platform
-
         import torch
 
         from dip_lab.data.registry import cache_folder
@@ -124,17 +123,20 @@ def kind_of(cfg: DictConfig, sizes: dict[str, int]) -> str:
     """What an iteration's time depends on: the pixels of the picture, and everything that makes up a step.
 
     `sizes` are the pixels of the pictures that were looked at before.
+
+    Raises:
+        ValueError: the picture or its observation is not here and cannot be downloaded.
     """
     from dip_lab.build import load_images
     from dip_lab.data.registry import located
 
     groups = ("net", "latent", "optimizer", "stopping", "average", "regularizer", "precision")
-    parts = [str(OmegaConf.to_container(OmegaConf.create({group: cfg[group]}), resolve=False)) for group in groups]
     source = str(cfg.data)
     if source not in sizes:
         sizes[source] = load_images(cfg.data).pixels.numel()
         if cfg.task.observation:
             located(cfg.task.observation, cfg.data.get("root"))
+    parts = [str(cfg[group]) for group in groups]
     said = json.dumps([cfg.hydra.runtime.choices.task, *parts, cfg.faithful, sizes[source]])
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 

@@ -112,8 +112,8 @@ def _same_place(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _said(entry: Mapping[str, Any]) -> str:
-    rows = entry["rows"]
-    return f"{rows[0]['ours']:.2f} dB" if rows else f"{entry['scores'].get('psnr', float('nan')):.2f} dB"
+    row = next(iter(entry["rows"]), None)
+    return f"{_number(row['ours'] if row else entry['scores'].get('psnr'))} dB"
 
 
 def page(folder: Path) -> str:
@@ -126,9 +126,9 @@ def page(folder: Path) -> str:
         mine = [entry for entry in entries if entry["experiment"] == experiment]
         parts.append(f"## {experiment}\n")
         parts.append(_table(mine, reasons.get(experiment) or {}))
-        replaced = [f"{entry['picture']}, seed {entry['seed']}, was {_said({**entry, 'rows': [], **before})} until "
-                    f"{entry['added']}: {before['because']}." for entry in mine for before in entry.get("replaced", [])]
-        parts += [f"Replaced: {line}\n" for line in replaced]
+        parts += [f"Replaced: {entry['picture']}, seed {entry['seed']}, was {_number(before['scores'].get('psnr'))} dB "
+                  f"until {entry['added']}: {before['because']}.\n"
+                  for entry in mine for before in entry.get("replaced", [])]
     return "\n".join(parts)
 
 
