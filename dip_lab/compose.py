@@ -27,6 +27,7 @@ from dip_lab.runs.identity import Cell, cell_of
 from dip_lab.runs.ours import check_answer
 from dip_lab.spelling import quoted, spelled
 from dip_lab.targets import check_hydra
+from dip_lab.training.identity import training_of
 
 OF_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:")
 Load = Callable[[Sequence[str]], DictConfig]  # composes a config from overrides, none of which is swept
@@ -211,13 +212,15 @@ def without_hydra(cfg: DictConfig) -> DictConfig:
 def register_resolvers() -> None:
     """Teach OmegaConf the resolvers of our YAML.
 
-    They are `${dip_lab.cell:}`, the name of a run's folder; `${dip_lab.group:${name}}`, that of the folder around it;
-    `${dip_lab.either:${faithful},32,1}`; `${dip_lab.written:NAME}`.
+    They are `${dip_lab.cell:}` and `${dip_lab.training:}`, the names of the folders of a run and of a training;
+    `${dip_lab.group:${name}}`, that of the folder around it; `${dip_lab.either:${faithful},32,1}`;
+    `${dip_lab.written:NAME}`.
     """
     resolvers = {"written": lambda *key: "${oc.env:" + ",".join(map(str, key)) + "}",
                  "either": lambda this, first, second: first if this else second,
                  "group": lambda name: plain_name("name", name),
-                 "cell": lambda *, _root_: cell_at(_root_, _root_.hydra, None).name}
+                 "cell": lambda *, _root_: cell_at(_root_, _root_.hydra, None).name,
+                 "training": lambda *, _root_: training_of(resolved(_root_), _root_.hydra.runtime.choices).name}
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(f"dip_lab.{name}", resolver, replace=True)
 

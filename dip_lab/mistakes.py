@@ -30,12 +30,12 @@ RENAMED = {
 
 
 @contextlib.contextmanager
-def explained(overrides: Sequence[str]) -> Iterator[None]:
-    """Raise a mistake in the overrides as a ValueError of one line."""
+def explained(overrides: Sequence[str], primary: str = "run") -> Iterator[None]:
+    """Raise a mistake in the overrides of a primary config as a ValueError of one line."""
     try:
         yield
     except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(explain(error, overrides)) from None
+        raise ValueError(explain(error, overrides, primary)) from None
 
 
 @contextlib.contextmanager
@@ -57,7 +57,7 @@ def unexpected(error: BaseException) -> str:
     return f"{type(error).__name__}: {one_line(error)} (HYDRA_FULL_ERROR=1 shows where)"
 
 
-def explain(error: BaseException, overrides: Sequence[str]) -> str:
+def explain(error: BaseException, overrides: Sequence[str], primary: str = "run") -> str:
     """One line for a mistake in the overrides, with the nearest key or option where there is one."""
     if isinstance(error.__cause__, OSError) and "Unable to configure handler" in str(error):  # dip_lab.log
         error = error.__cause__
@@ -88,16 +88,16 @@ def explain(error: BaseException, overrides: Sequence[str]) -> str:
         key = wanted[1] or wanted[2]
         if new := renamed(key):
             return f"{key}: is now {new}"
-        return f"{key}: {_what_instead(key, overrides)}"
+        return f"{key}: {_what_instead(key, overrides, primary)}"
     return text
 
 
-def _what_instead(key: str, overrides: Sequence[str]) -> str:
+def _what_instead(key: str, overrides: Sequence[str], primary: str) -> str:
     """What to write for a key that the composed config does not have: the options that have it, or the nearest key."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     chosen = [each.input_line for each in parsed
               if each.get_key_element() in (*GROUPS, "hydra.searchpath") and not each.is_sweep_override()]
-    composed = compose(chosen)
+    composed = compose(chosen, name=primary)
     choices = composed.hydra.runtime.choices
     if owners := _owners(key, choices):
         group = re.split(r"[./]", key)[0]

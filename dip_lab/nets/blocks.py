@@ -105,9 +105,14 @@ def max_unpool_by_scatter(x: Tensor, indices: Tensor) -> Tensor:
     return zeros.flatten(2).scatter_(2, indices.flatten(2), x.flatten(2)).unflatten(2, (2 * h, 2 * w))
 
 
-def to_image(logits: Tensor) -> Tensor:
-    """Sigmoid in float32 or wider: in bfloat16 its steps above 1/2 would be 1/256, as in 8-bit pictures."""
-    return torch.sigmoid(logits.to(torch.promote_types(logits.dtype, torch.float32)))
+class ToImage(nn.Module):
+    """Sigmoid in float32 or wider: in bfloat16 its steps above 1/2 would be 1/256, as in 8-bit pictures.
+
+    The last step of a network, as its `to_image`: whoever wants its values unbounded puts `nn.Identity` there.
+    """
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return torch.sigmoid(logits.to(torch.promote_types(logits.dtype, torch.float32)))
 
 
 def padded_up(side: int, stride: int) -> int:

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, to_image
+from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, ToImage
 from dip_lab.nets.convolution import Conv
 
 
@@ -37,6 +37,7 @@ class ConvDecoder(nn.Module):
         padding: str,
     ):
         super().__init__()
+        self.to_image = ToImage()
         width = integer("net.width", width, 1)
         layers = integer("net.layers", layers, 2)
         self.upscale = integer("net.upscale", upscale, 2)
@@ -61,4 +62,4 @@ class ConvDecoder(nn.Module):
                 size = [round(side * scale) for side in z.shape[2:]]
                 x = F.interpolate(x, size, mode=self.upsample.mode, align_corners=self.upsample.align_corners)
             x = layer(x)
-        return to_image(self.head(x))
+        return self.to_image(self.head(x))

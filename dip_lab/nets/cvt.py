@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import listed, norm_act, per_scale, to_image
+from dip_lab.nets.blocks import ToImage, listed, norm_act, per_scale
 from dip_lab.nets.convolution import Conv
 from dip_lab.nets.transformer import ENLARGEMENTS, Block, enlarge
 
@@ -42,6 +42,7 @@ class CvT(nn.Module):
         upsample: str,
     ):
         super().__init__()
+        self.to_image = ToImage()
         widths = [integer("net.channels", c, 1) for c in listed("net.channels", channels)]
         depths = [integer("net.depths", d, 0) for d in per_scale("net.depths", depths, len(widths))]
         heads = [integer("net.heads", h, 1) for h in per_scale("net.heads", heads, len(widths))]
@@ -75,7 +76,7 @@ class CvT(nn.Module):
         x = levels.pop()
         for up, stage in zip(reversed(self.up), reversed(self.decoder), strict=True):
             x = stage(torch.cat((levels.pop(), up(x)), 1))
-        return to_image(self.head(x))
+        return self.to_image(self.head(x))
 
 
 class Attention(nn.Module):

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, NORMS, UPSAMPLINGS, to_image
+from dip_lab.nets.blocks import ACTIVATIONS, NORMS, UPSAMPLINGS, ToImage
 from dip_lab.nets.convolution import Conv
 
 
@@ -27,6 +27,7 @@ class DeepDecoder(nn.Module):
         self, in_channels: int, out_channels: int, width: int, layers: int, upsample: str, norm: str, activation: str
     ):
         super().__init__()
+        self.to_image = ToImage()
         width = integer("net.width", width, 1)
         layers = integer("net.layers", layers, 2, 12)
         upsample = one_of("net.upsample", upsample, UPSAMPLINGS)
@@ -47,4 +48,4 @@ class DeepDecoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(N, in_channels, h, w) to (N, out_channels, upscale h, upscale w)."""
-        return to_image(self.head(self.layers(z)))
+        return self.to_image(self.head(self.layers(z)))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, listed, norm_act, to_image
+from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, ToImage, listed, norm_act
 from dip_lab.nets.convolution import Conv
 
 DOWNSAMPLINGS: Mapping[str, Callable[[], nn.Module]] = {"max": lambda: nn.MaxPool2d(2), "avg": lambda: nn.AvgPool2d(2)}
@@ -37,6 +37,7 @@ class DIPUNet(nn.Module):
         padding: str,
     ):
         super().__init__()
+        self.to_image = ToImage()
         widths = [integer("net.channels", c, 1) for c in listed("net.channels", channels)]
         norm = one_of("net.norm", norm, NORMS)
         activation = one_of("net.activation", activation, ACTIVATIONS)
@@ -67,4 +68,4 @@ class DIPUNet(nn.Module):
         x = levels.pop()
         for convs in reversed(self.decoder):
             x = convs(torch.cat((levels.pop(), self.up(x)), 1))
-        return to_image(self.head(x))
+        return self.to_image(self.head(x))

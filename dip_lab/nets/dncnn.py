@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from dip_lab.checks import flag, integer, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, norm_act, to_image
+from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, ToImage, norm_act
 from dip_lab.nets.convolution import Conv
 
 
@@ -37,6 +37,7 @@ class DnCNN(nn.Module):
         padding: str,
     ):
         super().__init__()
+        self.to_image = ToImage()
         width = integer("net.width", width, 1)
         layers = integer("net.layers", layers, 2)
         bias = flag("net.bias", bias)
@@ -55,4 +56,4 @@ class DnCNN(nn.Module):
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        return to_image(self.layers(z))
+        return self.to_image(self.layers(z))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, number, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, to_image
+from dip_lab.nets.blocks import ACTIVATIONS, ToImage
 from dip_lab.nets.convolution import Conv
 from dip_lab.nets.coordinates import FirstLayer
 
@@ -38,6 +38,7 @@ class MLP(nn.Module):
         activation: str,
     ):
         super().__init__()
+        self.to_image = ToImage()
         width = integer("net.width", width, 1)
         frequencies = integer("net.frequencies", frequencies, 1)
         scale = number("net.scale", scale, 0, above=True)
@@ -57,4 +58,4 @@ class MLP(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         """Coordinates (N, in_channels, H, W) in [0, 1]."""
         angles = self.features(z)
-        return to_image(self.head(self.hidden(torch.cat((angles.cos(), angles.sin()), 1))))
+        return self.to_image(self.head(self.hidden(torch.cat((angles.cos(), angles.sin()), 1))))

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, PADDINGS, norm_act, to_image
+from dip_lab.nets.blocks import ACTIVATIONS, PADDINGS, ToImage, norm_act
 from dip_lab.nets.convolution import Conv
 
 
@@ -25,6 +25,7 @@ class ResNet(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, width: int, blocks: int, padding: str, activation: str):
         super().__init__()
+        self.to_image = ToImage()
         width = integer("net.width", width, 1)
         padding = one_of("net.padding", padding, PADDINGS)
         activation = one_of("net.activation", activation, ACTIVATIONS)
@@ -46,4 +47,4 @@ class ResNet(nn.Module):
         x = self.start(z)
         for block in self.blocks:
             x = x + block(x)
-        return to_image(self.end(x))
+        return self.to_image(self.end(x))

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from dip_lab.checks import integer, one_of
 from dip_lab.nets.blocks import (
     PADDINGS,
+    ToImage,
     listed,
     max_unpool,
     norm_act,
-    to_image,
 )
 from dip_lab.nets.convolution import Conv
 
@@ -43,6 +43,7 @@ class SegNet(nn.Module):
         padding: str,
     ):
         super().__init__()
+        self.to_image = ToImage()
         widths = [integer("net.channels", c, 1) for c in listed("net.channels", channels)]
         convs = integer("net.convs", convs, 1)
         padding = one_of("net.padding", padding, PADDINGS)
@@ -69,14 +70,14 @@ class SegNet(nn.Module):
                 x = halve(convs(x))
             for convs in reversed(self.decoder):
                 x = convs(self.upsample(x))
-            return to_image(self.head(x))
+            return self.to_image(self.head(x))
         places = []
         for convs in self.encoder:
             x, indices = F.max_pool2d(convs(x), 2, return_indices=True)
             places.append(indices)
         for convs in reversed(self.decoder):
             x = convs(max_unpool(x, places.pop()))
-        return to_image(self.head(x))
+        return self.to_image(self.head(x))
 
 
 def stage(widths: list[int], padding: str, stride: int = 1) -> nn.Sequential:

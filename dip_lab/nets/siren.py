@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, number
-from dip_lab.nets.blocks import to_image
+from dip_lab.nets.blocks import ToImage
 from dip_lab.nets.convolution import Conv
 from dip_lab.nets.coordinates import FirstLayer, uniform_
 
@@ -32,6 +32,7 @@ class Siren(nn.Module):
         self, in_channels: int, out_channels: int, width: int, layers: int, first_omega: float, omega: float
     ):
         super().__init__()
+        self.to_image = ToImage()
         width = integer("net.width", width, 1)
         self.first_omega = number("net.first_omega", first_omega, 0, above=True)
         self.omega = number("net.omega", omega, 0, above=True)
@@ -47,4 +48,4 @@ class Siren(nn.Module):
         x = torch.sin(self.first_omega * self.first(2 * z - 1))
         for layer in self.hidden:
             x = torch.sin(self.omega * layer(x))
-        return to_image(self.head(x))
+        return self.to_image(self.head(x))

@@ -10,12 +10,12 @@ from dip_lab.nets.blocks import (
     PADDINGS,
     UPSAMPLINGS,
     Lanczos,
+    ToImage,
     kernel_size,
     listed,
     norm_act,
     padded_up,
     per_scale,
-    to_image,
 )
 from dip_lab.nets.convolution import Conv, working
 from dip_lab.nets.merge import Merge
@@ -66,6 +66,7 @@ class Skip(nn.Module):
         outer_skip: bool = True,
     ):
         super().__init__()
+        self.to_image = ToImage()
         if channels is None:
             widths = [integer("net.width", width, 1)] * integer("net.depth", depth, 1, 12)
         else:
@@ -118,7 +119,7 @@ class Skip(nn.Module):
             x = scale.down(x)
         for scale in reversed(self.scales):
             x = scale.up(scale.merge(x, branches.pop()))
-        return to_image(self.head(x))
+        return self.to_image(self.head(x))
 
 
 class Scale(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, listed, to_image
+from dip_lab.nets.blocks import ACTIVATIONS, ToImage, listed
 from dip_lab.nets.convolution import Conv
 from dip_lab.nets.transformer import ENLARGEMENTS, Block, enlarge
 
@@ -39,6 +39,7 @@ class Swin(nn.Module):
         upsample: str,
     ):
         super().__init__()
+        self.to_image = ToImage()
         width = integer("net.width", width, 1)
         depths = [integer("net.depths", d, 1) for d in listed("net.depths", depths)]
         heads = integer("net.heads", heads, 1)
@@ -73,7 +74,7 @@ class Swin(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.embed(z)
-        return to_image(self.head(self.up(x + self.body(x))))
+        return self.to_image(self.head(self.up(x + self.body(x))))
 
 
 class Residual(nn.Sequential):

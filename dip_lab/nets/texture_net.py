@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, listed, norm_act, to_image
+from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, UPSAMPLINGS, ToImage, listed, norm_act
 from dip_lab.nets.convolution import Conv
 
 
@@ -37,6 +37,7 @@ class TextureNet(nn.Module):
         padding: str,
     ):
         super().__init__()
+        self.to_image = ToImage()
         width = integer("net.width", width, 1)
         self.ratios = [integer("net.ratios", ratio, 1) for ratio in listed("net.ratios", ratios)]
         if self.ratios != [2**i for i in reversed(range(len(self.ratios)))]:
@@ -69,4 +70,4 @@ class TextureNet(nn.Module):
         x = levels[0]
         for level, (coarse, fine), merge in zip(levels[1:], self.norms, self.merges, strict=True):
             x = merge(torch.cat((coarse(self.up(x)), fine(level)), 1))
-        return to_image(self.head(x))
+        return self.to_image(self.head(x))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dip_lab.checks import flag, integer, one_of
-from dip_lab.nets.blocks import PADDINGS, UPSAMPLINGS, to_image
+from dip_lab.nets.blocks import PADDINGS, UPSAMPLINGS, ToImage
 from dip_lab.nets.convolution import Conv
 
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -40,6 +40,7 @@ class UNet(nn.Module):
         padding: str,
     ):
         super().__init__()
+        self.to_image = ToImage()
         scale = integer("net.feature_scale", feature_scale, 1, WIDTHS[0])
         more = integer("net.more_layers", more_layers, 0, 4)
         norm = one_of("net.norm", norm, NORMS)
@@ -70,7 +71,7 @@ class UNet(nn.Module):
         x = levels.pop()
         for up in reversed(self.ups):
             x = up(x, levels.pop())
-        return to_image(self.head(x))
+        return self.to_image(self.head(x))
 
     def with_input(self, features: Tensor, z: Tensor) -> Tensor:
         """With `concat_x`, the features and the latent averaged down to their size."""

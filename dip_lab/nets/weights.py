@@ -61,7 +61,7 @@ def load_weights(net: nn.Module, folder: Path) -> None:
     if not isinstance(weights, Mapping):
         raise ValueError(f"{asked}: {WEIGHTS} holds {type(weights).__name__}, no weights: save net.state_dict()")
     own = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-    theirs = {key: _shape(value) for key, value in weights.items()}
+    theirs = {key: shape_of(value) for key, value in weights.items()}
     for key in own | theirs:
         if own.get(key) != theirs.get(key):
             raise ValueError(
@@ -74,7 +74,7 @@ def load_weights(net: nn.Module, folder: Path) -> None:
     net.load_state_dict(weights)
 
 
-def _shape(value: Any) -> tuple[int, ...] | str:
+def shape_of(value: Any) -> tuple[int, ...] | str:
     """The shape of a tensor of real numbers; in words, what else it is."""
     if not isinstance(value, Tensor):
         return type(value).__name__

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dip_lab.checks import integer, number
-from dip_lab.nets.blocks import to_image
+from dip_lab.nets.blocks import ToImage
 from dip_lab.nets.coordinates import FirstLayer
 
 
@@ -33,6 +33,7 @@ class Wire(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, width: int, layers: int, omega: float, sigma: float):
         super().__init__()
+        self.to_image = ToImage()
         width = integer("net.width", width, 1)
         self.omega = number("net.omega", omega, 0, above=True)
         self.sigma = number("net.sigma", sigma, 0, above=True)
@@ -47,7 +48,7 @@ class Wire(nn.Module):
         for layer in self.hidden:
             x = self.gabor(*layer(x).chunk(2, 1))
         real, _ = self.head(x).chunk(2, 1)
-        return to_image(real)
+        return self.to_image(real)
 
     def gabor(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """exp(i omega z - |sigma z|^2) of z = real + i imaginary: real parts, then imaginary ones."""

@@ -1,0 +1,1 @@
+"""Restorers that learn from pictures: how they are trained, kept and used."""

@@ -1,0 +1,102 @@
+"""The Lightning module of a network that learns from pictures."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dip_lab.problem import Problem
+from dip_lab.training.checkpoint import KEY, Card
+
+
+class Training(pl.LightningModule):
+    """Minimise an objective over batches of patches.
+
+    A batch is (inputs, targets), see `dip_lab.training.restorer.inputs_of`; a held-out picture is (inputs, problem).
+
+    Args:
+        restorer: learns; made by the objective.
+        objective: one of `dip_lab.training.objectives`.
+        optimizer: makes the optimiser of the weights.
+        schedule: step -> factor of the learning rate, which ends at `iterations`.
+        iterations: at most this many steps.
+        budget: seconds; the schedule goes as fast as is needed to end in time. None: no limit.
+        card: what is known before the training.
+    """
+
+    def __init__(self, restorer: nn.Module, objective: Any, optimizer: Callable[..., Optimizer],
+                 schedule: Callable[[int], float], iterations: int, budget: float | None, card: Card):
+        super().__init__()
+        self.restorer, self.objective, self.card = restorer, objective, card
+        self.optimizer, self.schedule = optimizer, schedule
+        self.iterations, self.budget = iterations, budget
+        self.loss: Tensor | None = None  # summed since `losses` was last 0
+        self.losses = 0
+        self.scores: dict[str, float] = {}
+        self._before, self._started = 0.0, time.monotonic()  # seconds of earlier launches
+        self._rows: list[dict[str, float]] = []
+
+    @property
+    def seconds(self) -> float:
+        """Since the start of the training, without the time between its launches."""
+        return self._before + time.monotonic() - self._started
+
+    @property
+    def progress(self) -> float:
+        """The share of the training that is done, by steps or by the clock, whichever is further."""
+        steps = self.global_step / self.iterations
+        return min(1.0, steps if self.budget is None else max(steps, self.seconds / self.budget))
+
+    def on_train_start(self) -> None:
+        self._started = time.monotonic()
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        loss = self.objective.loss(self.restorer, batch)
+        self.loss = loss.detach() if self.losses == 0 else self.loss + loss.detach()
+        self.losses += 1
+        return loss
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer, optimizer_closure=None) -> None:
+        step = max(self.global_step + 1, round(self.progress * self.iterations))
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * self.schedule(step)
+        optimizer.step(closure=optimizer_closure)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.budget is not None and self.seconds >= self.budget:
+            self.trainer.should_stop = True
+
+    def on_validation_epoch_start(self) -> None:
+        self._rows = []
+
+    def validation_step(self, batch: tuple[Tensor, Problem], batch_idx: int) -> None:
+        self._rows.append(self.objective.scores(self.restorer, batch))
+
+    def on_validation_epoch_end(self) -> None:
+        self.scores = {key: sum(row[key] for row in self._rows) / len(self._rows) for key in self.objective.columns}
+        self.log_dict(self.scores)
+
+    def configure_optimizers(self) -> Optimizer:
+        optimizer = self.optimizer(self.restorer.parameters())
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        return optimizer
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        card = replace(self.card, iterations=self.global_step, seconds=round(self.seconds, 1),
+                       score=self.scores.get(self.objective.monitor))
+        checkpoint[KEY] = asdict(card)
+        checkpoint["seconds"] = self.seconds
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._before = checkpoint["seconds"]
+
+    @torch.no_grad()
+    def restored(self, inputs: Tensor) -> Tensor:
+        """The picture in [0, 1]."""
+        return self.restorer(inputs).clamp(0, 1)

@@ -1,0 +1,1 @@
+"""Weights that come with dip_lab: see README.md here."""

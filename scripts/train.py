@@ -1,0 +1,15 @@
+"""Train a restorer on pictures: `python scripts/train.py net=dncnn data=train/bsd400 task.sigma=25`; see --help."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout's dip_lab
+
+from dip_lab.ctrl_c import quiet  # noqa: E402
+
+quiet()
+
+from dip_lab.training.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    raise SystemExit(main())
