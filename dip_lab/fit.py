@@ -150,7 +150,8 @@ def quiet() -> Iterator[None]:
         for message in (".*does not have many workers.*", ".*isinstance\\(treespec, LeafSpec\\).*",
                         ".*GPU available but not used.*", ".*`max_epochs` was not set.*",
                         "The `srun` command is available.*",
-                        "Found .* in eval mode.*"):  # a custom operator is
+                        "Found .* in eval mode.*",  # a custom operator is
+                        "Checkpoint directory .* exists and is not empty.*"):  # of a training that goes on
             warnings.filterwarnings("ignore", message=message)
         try:
             yield

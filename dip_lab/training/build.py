@@ -1,5 +1,7 @@
 """From the composed config of a training to objects."""
 
+import copy
+import logging
 import re
 from dataclasses import dataclass
 from functools import partial
@@ -20,13 +22,15 @@ from dip_lab.compose import recorded
 from dip_lab.instantiate import instantiate
 from dip_lab.precision import autocast_dtype
 from dip_lab.problem import Task
+from dip_lab.runs.files import from_here
 from dip_lab.training import identity
 from dip_lab.training.batches import Degradation, HeldOut, Patches, Pictures
-from dip_lab.training.checkpoint import BEST, LAST, NOT_ITS_OWN, Card, ProvedIO
+from dip_lab.training.checkpoint import BEST, LAST, NOT_ITS_OWN, Card, ProvedIO, read
 from dip_lab.training.laws import Drawn, noise_of
 from dip_lab.training.module import Training
 from dip_lab.training.report import Report
 
+log = logging.getLogger(__name__)
 UNITS = {"s": 1, "m": 60, "h": 3600}
 HELD_OUT_SIDE = 256  # px of a held-out picture that are looked at
 SETTINGS = ("factor",)  # of an operator, which a restorer is trained for
@@ -41,14 +45,12 @@ class Plan:
         module: what learns.
         patches: what it learns from.
         held_out: what it is judged by.
-        resume: the checkpoint that is continued; None: from the beginning.
     """
 
     trainer: pl.Trainer
     module: Training
     data: "Data"
     interrupt: Interrupt
-    resume: Path | None
 
 
 class Data(pl.LightningDataModule):
@@ -60,7 +62,7 @@ class Data(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """The batches up to the end of the epoch; Lightning asks anew for each epoch."""
-        step = self.trainer.global_step
+        step = self.trainer.lightning_module.step
         end = min(self.iterations, (step // self.patches.epoch + 1) * self.patches.epoch)
         return DataLoader(self.patches, batch_size=None, sampler=range(step, end), num_workers=self.workers)
 
@@ -79,7 +81,7 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
     names, held = source.split()
     pictures = Pictures(source, names, cfg.channels, cfg.patch, cfg.seed)
     noise = noise_of(cfg.task.noise)
-    degradation = Degradation(partial(task_of, cfg.task, noise), cfg.restorer.noise_map)
+    degradation = Degradation(partial(copy.deepcopy, task_of(cfg.task, noise)), cfg.restorer.noise_map)
     held_out = HeldOut(pictures, held, degradation, HELD_OUT_SIDE, cfg.seed)
     patches = Patches(pictures, degradation, cfg.patch, cfg.batch, cfg.epoch, cfg.seed)
     inputs, targets = patches[0]
@@ -89,26 +91,51 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
                                   if key not in ("_target_", *NOT_ITS_OWN)} | _corners(cfg.net),
         channels, maps, cfg.restorer.residual, cfg.restorer.noise_map, training.options["task"],
         {key: cfg.task[key] for key in SETTINGS if key in cfg.task}, cfg.task.noise._target_.rpartition(".")[2],
-        sigmas(noise), training.options["data"], len(names), seed=cfg.seed, objective=training.options["objective"])
+        sigmas(noise), training.options["data"], len(names), seed=cfg.seed,
+        clipped=bool(cfg.task.noise.get("clip", False)), objective=training.options["objective"])
     objective = instantiate(cfg.objective)
-    model = objective.model(build_net(cfg, channels + maps, channels), channels, cfg.restorer.residual, cfg.precision)
+    net = build_net(cfg, channels + maps, channels)
+    model = objective.model(net, channels, cfg.restorer.residual, cfg.precision, card.clipped)
     module = Training(model, objective, instantiate(cfg.optimizer),
                                    instantiate(cfg.descent.schedule), cfg.iterations, seconds_of(cfg.budget), card)
     what = f"{card.task} with {card.net} on {card.data.rpartition('/')[2]}"
     interrupt = Interrupt()
+    checkpoint = sound_checkpoint(folder)
     last = ModelCheckpoint(folder / LAST.parent, LAST.stem, save_on_train_epoch_end=True, enable_version_counter=False)
     best = ModelCheckpoint(folder / BEST.parent, BEST.stem, monitor=objective.monitor, mode=objective.better,
                            save_on_train_epoch_end=True, enable_version_counter=False)
+    if checkpoint:
+        module.resume(checkpoint)
+        best.load_state_dict(checkpoint["callbacks"][best.state_key])
     trainer = instantiate(
         {**OmegaConf.to_container(cfg.trainer, resolve=True), "_partial_": True},
-    )(max_steps=cfg.iterations, max_epochs=-1, gradient_clip_val=cfg.descent.clip, logger=loggers(cfg),
+    )(max_steps=cfg.iterations - module.start, max_epochs=-1, gradient_clip_val=cfg.descent.clip, logger=loggers(cfg),
       callbacks=[Report(folder, held_out, what), best, last, interrupt], enable_progress_bar=False,
       enable_model_summary=False, num_sanity_val_steps=0, reload_dataloaders_every_n_epochs=1,
       log_every_n_steps=min(50, cfg.epoch))
     trainer.strategy.checkpoint_io = ProvedIO()
-    resume = folder / LAST
-    return Plan(trainer, module, Data(patches, held_out, cfg.iterations, cfg.workers), interrupt,
-                resume if resume.is_file() else None)
+    data = Data(patches, held_out, cfg.iterations, cfg.workers)
+    return Plan(trainer, module, data, interrupt)
+
+
+def sound_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The checkpoint that a training goes on from: the last one, or the best where that is damaged; None: none yet.
+
+    Raises:
+        ValueError: both are damaged.
+    """
+    there = [path for path in (folder / LAST, folder / BEST) if path.is_file()]
+    for path in there:
+        try:
+            content = read(path)
+        except ValueError as error:
+            log.warning("%s", error)
+        else:
+            log.info("goes on from %s", from_here(path))
+            return content
+    if there:
+        raise ValueError(f"{folder}: no checkpoint there can be read: start over with rerun=true")
+    return None
 
 
 def checked(cfg: DictConfig) -> DictConfig:

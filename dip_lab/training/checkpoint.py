@@ -57,6 +57,7 @@ class Card:
         seed: of the training.
         score: of the held-out pictures: PSNR in dB, or what the objective watches.
         objective: the option of configs/objective.
+        clipped: the noise that it was trained with was clipped to [0, 1].
     """
 
     net: str
@@ -76,6 +77,7 @@ class Card:
     seed: int | None = None
     score: float | None = None
     objective: str = "restoration"
+    clipped: bool = False
 
     @classmethod
     def of(cls, values: Any) -> "Card":
@@ -221,7 +223,7 @@ def restorer_of(card: Card, precision: str = "float32") -> Restorer:
         net = instantiate(OmegaConf.create({"net": arguments}).net, in_channels=card.channels + card.maps,
                           out_channels=card.channels)
     set_align_corners(net, node.get("align_corners", False))
-    return Restorer(net, card.channels, card.residual, precision)
+    return Restorer(net, card.channels, card.residual, precision, card.clipped)
 
 
 def _is_plain(value: Any) -> bool:

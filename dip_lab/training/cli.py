@@ -1,5 +1,6 @@
 """The command line of a training. Imports Hydra only; torch comes once there is something to train."""
 
+import json
 import logging
 import os
 import signal
@@ -70,6 +71,9 @@ def _trained(cfg: DictConfig, folder: Path) -> float | None:
     flag("rerun", cfg.rerun)
     training = training_of(resolved(cfg), HydraConfig.get().runtime.choices)
     with claim(folder):
+        if not cfg.rerun and (done := _done(folder, training.hash)) is not None:
+            log.info("done before: %s", from_here(folder))
+            return done
         announce()
         from dip_lab.training.run import train
 
@@ -82,6 +86,22 @@ def _trained(cfg: DictConfig, folder: Path) -> float | None:
         log.warning("interrupted: the same command goes on from here")
         raise SystemExit(128 + signal.Signals[interrupted])
     return score
+
+
+def _done(folder: Path, expected: str) -> float | None:
+    """The score of a training that has ended; None: it has not.
+
+    Raises:
+        ValueError: the folder holds another training.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if record["hash"] != expected:
+        raise ValueError(f"{folder} holds another training ({record['hash']}, this is {expected}): choose another "
+                         "name=..., or replace it with rerun=true")
+    return record["score"]
 
 
 def main() -> int:

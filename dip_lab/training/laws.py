@@ -1,5 +1,6 @@
 """Noise whose strength is drawn anew for each patch: `task.sigma=[0,55]`."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from dip_lab.checks import number
 from dip_lab.instantiate import instantiate
 from dip_lab.randomness import generator_of
+from dip_lab.targets import located
 
 
 class Drawn:
@@ -22,10 +24,11 @@ class Drawn:
 
     def __init__(self, make: Callable[..., Any], ranges: Mapping[str, tuple[float, float]]):
         self.make, self.ranges = make, ranges
+        self.law = functools.lru_cache(maxsize=1024)(self._law)  # a patch's law is asked for twice
         for values in zip(*ranges.values(), strict=True):
             make(**dict(zip(ranges, values, strict=True)))  # refuses ends that no law has
 
-    def law(self, seed: int) -> Any:
+    def _law(self, seed: int) -> Any:
         """The law that noise of this seed has."""
         draws = torch.rand(len(self.ranges), generator=generator_of(seed, "law")).tolist()
         return self.make(**{key: low + (high - low) * draw
@@ -47,7 +50,9 @@ def noise_of(node: DictConfig) -> Any:
     if not ranges:
         return instantiate(node)
     fixed = {key: value for key, value in values.items() if key not in ranges}
-    return Drawn(instantiate({**fixed, "_partial_": True}), ranges)
+    instantiate({**fixed, "_partial_": True})  # refuses what Hydra would; called often, a plain partial is quicker
+    arguments = {key: value for key, value in fixed.items() if key != "_target_"}
+    return Drawn(functools.partial(located(fixed["_target_"]), **arguments), ranges)
 
 
 def _range(key: str, value: Sequence[Any]) -> tuple[float, float]:

@@ -38,8 +38,21 @@ class Training(pl.LightningModule):
         self.loss: Tensor | None = None  # summed since `losses` was last 0
         self.losses = 0
         self.scores: dict[str, float] = {}
-        self._before, self._started = 0.0, time.monotonic()  # seconds of earlier launches
+        self.start = 0  # steps of earlier launches
+        self._before, self._started = 0.0, time.monotonic()  # and their seconds
+        self._moments: dict[str, Any] | None = None  # the optimiser's state when they ended
         self._rows: list[dict[str, float]] = []
+
+    def resume(self, checkpoint: dict[str, Any]) -> None:
+        """Go on where an earlier launch wrote this checkpoint. Lightning's own way would begin with an empty epoch."""
+        self.load_state_dict(checkpoint["state_dict"])
+        self._moments = checkpoint["optimizer_states"][0]
+        self.start, self._before = checkpoint["step"], checkpoint["seconds"]
+
+    @property
+    def step(self) -> int:
+        """Steps that are done, with those of earlier launches."""
+        return self.start + (self.global_step if self._trainer else 0)
 
     @property
     def seconds(self) -> float:
@@ -49,7 +62,7 @@ class Training(pl.LightningModule):
     @property
     def progress(self) -> float:
         """The share of the training that is done, by steps or by the clock, whichever is further."""
-        steps = self.global_step / self.iterations
+        steps = self.step / self.iterations
         return min(1.0, steps if self.budget is None else max(steps, self.seconds / self.budget))
 
     def on_train_start(self) -> None:
@@ -62,7 +75,7 @@ class Training(pl.LightningModule):
         return loss
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer, optimizer_closure=None) -> None:
-        step = max(self.global_step + 1, round(self.progress * self.iterations))
+        step = max(self.step + 1, round(self.progress * self.iterations))
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * self.schedule(step)
         optimizer.step(closure=optimizer_closure)
@@ -85,16 +98,15 @@ class Training(pl.LightningModule):
         optimizer = self.optimizer(self.restorer.parameters())
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
+        if self._moments:
+            optimizer.load_state_dict(self._moments)
         return optimizer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        card = replace(self.card, iterations=self.global_step, seconds=round(self.seconds, 1),
+        card = replace(self.card, iterations=self.step, seconds=round(self.seconds, 1),
                        score=self.scores.get(self.objective.monitor))
         checkpoint[KEY] = asdict(card)
-        checkpoint["seconds"] = self.seconds
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._before = checkpoint["seconds"]
+        checkpoint["step"], checkpoint["seconds"] = self.step, self.seconds
 
     @torch.no_grad()
     def restored(self, inputs: Tensor) -> Tensor:

@@ -26,9 +26,9 @@ class Restoration:
     def __init__(self, misfit: nn.Module):
         self.misfit = misfit
 
-    def model(self, net: nn.Module, channels: int, residual: bool, precision: str) -> nn.Module:
+    def model(self, net: nn.Module, channels: int, residual: bool, precision: str, clipped: bool) -> nn.Module:
         """What learns, with the network as its `net`."""
-        return Restorer(net, channels, residual, precision)
+        return Restorer(net, channels, residual, precision, clipped)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         """0-d, of a batch (inputs, clean patches)."""

@@ -42,7 +42,7 @@ class Report(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: Training) -> None:
         self.history = History([*COLUMNS, *module.objective.columns], self.folder / "history.csv")
-        self.history.resume(module.global_step)
+        self.history.resume(module.step)
         self._start, self._begun = module.progress, time.monotonic()
         console = Console(stderr=True)
         if console.is_terminal:
@@ -56,7 +56,7 @@ class Report(pl.Callback):
         if self._bar and now - self._shown > REFRESH:
             self._shown = now
             reached = f"  {module.objective.shown(module.scores)}" if module.scores else ""
-            text = f"{self.what}  step {module.global_step}{reached}  {self.left(module)}"
+            text = f"{self.what}  step {module.step}{reached}  {self.left(module)}"
             self._bar.update(self._task, completed=module.progress, description=printable(text))
             self._bar.refresh()
 
@@ -66,10 +66,10 @@ class Report(pl.Callback):
         loss = float(module.loss) / max(1, module.losses) if module.loss is not None else float("nan")
         module.losses, module.loss = 0, None
         lr = trainer.optimizers[0].param_groups[0]["lr"]
-        self.history.append({"iteration": module.global_step, "seconds": round(module.seconds, 1), "loss": loss,
+        self.history.append({"iteration": module.step, "seconds": round(module.seconds, 1), "loss": loss,
                              "lr": lr, **module.scores})
         if not self._bar:
-            log.info("step %d of %d  loss %.3g  %s  %s", module.global_step, module.iterations, loss,
+            log.info("step %d of %d  loss %.3g  %s  %s", module.step, module.iterations, loss,
                      module.objective.shown(module.scores), self.left(module))
         write_atomic(self.folder / "curves.png", figure_png(curves(self.history, self.what, module.objective.monitor)))
         self.show(module)

@@ -21,24 +21,29 @@ class Restorer(nn.Module):
         residual: the network's output is what is wrong with the observation, which is subtracted (DnCNN,
             https://arxiv.org/abs/1608.03981); otherwise it is the picture.
         precision: auto, bf16 or float32: arithmetic inside the network.
+        clipped: it learns from noise that was clipped to [0, 1], and so is what it is given later.
 
     Raises:
         ValueError: `residual`, and the network's output cannot be made unbounded.
     """
 
-    def __init__(self, net: nn.Module, channels: int, residual: bool, precision: str = "float32"):
+    def __init__(self, net: nn.Module, channels: int, residual: bool, precision: str = "float32",
+                 clipped: bool = False):
         super().__init__()
         if residual:
             if not hasattr(net, "to_image"):
                 raise ValueError(f"restorer.residual=true: {type(net).__name__} makes pictures only: "
                                  "add restorer.residual=false")
             net.to_image = nn.Identity()
-        self.net, self.channels, self.residual, self.precision = net, channels, residual, precision
+        self.net, self.channels, self.residual = net, channels, residual
+        self.precision, self.clipped = precision, clipped
         self.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, channels + maps, H, W) -> (N, channels, H, W) float32, unclamped; any H and W."""
         height, width = inputs.shape[-2:]
+        if self.clipped:
+            inputs = torch.cat((inputs[:, :self.channels].clamp(0, 1), inputs[:, self.channels:]), 1)
         rows, columns = (math.ceil(max(side, self.net.min_size) / self.net.stride) * self.net.stride - side
                          for side in (height, width))
         padded = F.pad(inputs, (0, columns, 0, rows), mode="replicate") if rows or columns else inputs

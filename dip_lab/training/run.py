@@ -1,7 +1,5 @@
 """One training, from config to the best weights: the page to read first."""
 
-import logging
-import shutil
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -12,8 +10,6 @@ from dip_lab.training.build import build, use_machine
 from dip_lab.training.checkpoint import BEST, KEY, LAST, read
 from dip_lab.training.identity import Training
 from dip_lab.training.report import said
-
-log = logging.getLogger(__name__)
 
 
 def train(cfg: DictConfig, training: Training, folder: Path,
@@ -34,13 +30,13 @@ def train(cfg: DictConfig, training: Training, folder: Path,
     """
     use_machine(cfg, number)
     if cfg.rerun:
-        shutil.rmtree((folder / LAST).parent, ignore_errors=True)
+        for path in (folder / LAST, folder / BEST):
+            path.unlink(missing_ok=True)
     with building(), quiet():
         plan = build(cfg, training, folder)
-    if plan.resume:
-        log.info("goes on from %s", plan.resume)
     with quiet(), plan.interrupt:
-        plan.trainer.fit(plan.module, plan.data, ckpt_path=plan.resume)
+        if plan.module.start < plan.module.iterations:
+            plan.trainer.fit(plan.module, plan.data)
     score = read(folder / BEST)[KEY]["score"] if (folder / BEST).is_file() else None
     print(said(folder, score, plan.module.objective.monitor))
     return score, plan.interrupt.name
