@@ -23,6 +23,7 @@ from dip_lab.instantiate import instantiate
 from dip_lab.precision import autocast_dtype
 from dip_lab.problem import Task
 from dip_lab.runs.files import from_here
+from dip_lab.targets import located
 from dip_lab.training import identity
 from dip_lab.training.batches import Clean, Degradation, HeldOut, Patches, Pictures
 from dip_lab.training.checkpoint import BEST, LAST, NOT_ITS_OWN, Card, ProvedIO, read
@@ -81,6 +82,7 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
     names, held = source.split()
     pictures = Pictures(source, names, cfg.channels, cfg.patch, cfg.seed)
     objective = instantiate(cfg.objective)
+    objective.check(located(cfg.net._target_))
     noise = noise_of(cfg.task.noise) if objective.degraded else None
     degradation = Clean() if noise is None else Degradation(partial(copy.deepcopy, task_of(cfg.task, noise)),
                                                             cfg.restorer.noise_map)

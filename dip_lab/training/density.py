@@ -8,6 +8,17 @@ from dip_lab.nets.pixelcnn import wide
 from dip_lab.precision import autocast_dtype
 
 
+def check(net: type) -> None:
+    """Refuse a class of networks that are no densities.
+
+    Raises:
+        ValueError: it has no logits.
+    """
+    if not hasattr(net, "logits"):
+        raise ValueError(f"objective=likelihood: {net.__name__} is no density, it sees the value that it predicts: "
+                         "give net=pixelcnn")
+
+
 class Density(nn.Module):
     """Log-probability of 8-bit pictures, differentiable in the weights and in the picture.
 
@@ -25,9 +36,7 @@ class Density(nn.Module):
 
     def __init__(self, net: nn.Module, channels: int, precision: str = "float32"):
         super().__init__()
-        if not hasattr(net, "logits"):
-            raise ValueError(f"objective=likelihood: {type(net).__name__} is no density, it sees the value that it "
-                             "predicts: give net=pixelcnn")
+        check(type(net))
         if net.levels % KINDS:
             raise ValueError(f"net.levels={net.levels}: with objective=likelihood each logistic of a mixture takes "
                              f"{KINDS} of them: give a multiple of {KINDS}, such as net.levels=30")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dip_lab.checks import flag
 from dip_lab.nets.logistic_mixture import LEVELS, bits_per_dim
 from dip_lab.problem import Problem
-from dip_lab.training.density import Density
+from dip_lab.training.density import Density, check
 from dip_lab.training.restorer import Restorer
 
 
@@ -32,6 +32,9 @@ class Restoration:
 
     def __init__(self, misfit: nn.Module):
         self.misfit = misfit
+
+    def check(self, net: type) -> None:
+        """Any class of networks will do."""
 
     def model(self, net: nn.Module, channels: int, residual: bool, precision: str, clipped: bool) -> nn.Module:
         """What learns, with the network as its `net`."""
@@ -81,6 +84,10 @@ class Likelihood:
         if degraded:
             raise ValueError("objective.degraded=true: a density is learnt from clean pictures: leave it false, or "
                              "give objective=restoration")
+
+    def check(self, net: type) -> None:
+        """Raises ValueError for a class of networks that are no densities."""
+        check(net)
 
     def model(self, net: nn.Module, channels: int, residual: bool, precision: str, clipped: bool) -> nn.Module:
         """What learns, with the network as its `net`."""
