@@ -76,7 +76,7 @@ def test_the_posterior_rises_in_any_task(task, trained, problem_of, baseline_of)
         seen = where.numel() if problem.counted is None else float(where.sum())
         return float(problem.residual(problem.operator(x)) * seen / (2 * (15 / 255) ** 2) - trained[0](x).sum())
 
-    assert cost(image) < 0.9 * cost(problem.observed().clamp(0, 1))
+    assert cost(image) < cost(problem.observed().clamp(0, 1)) - 100
 
 
 def test_without_a_weight_it_is_the_observation(trained, problem_of, baseline_of):
