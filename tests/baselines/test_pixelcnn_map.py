@@ -53,7 +53,7 @@ def test_a_few_steps_save_bits(trained):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_it_denoises(channels, trained, problem_of, baseline_of):
     problem = problem_of(Images("waves", waves(1, channels, 33, 1000)), "task=denoise", "task.sigma=25")
-    baseline = baseline_of("pixelcnn_map", f"baseline.checkpoint={trained[2]}", "baseline.iterations=60")
+    baseline = baseline_of("pixelcnn_map", f"baseline.checkpoint={trained[2]}")
     image = baseline(problem)
     assert image.shape == problem.image_shape and image.dtype == torch.float32 and not image.requires_grad
     assert image.min() >= 0 and image.max() <= 1
@@ -67,7 +67,7 @@ def test_it_denoises(channels, trained, problem_of, baseline_of):
 def test_the_posterior_rises_in_any_task(task, trained, problem_of, baseline_of):
     noise = ["task/noise=gaussian", "task.noise.sigma=15"]
     problem = problem_of(Images("waves", waves(1, 1, 32, 1000)), f"task={task}", *noise)
-    image = baseline_of("pixelcnn_map", f"baseline.checkpoint={trained[2]}", "baseline.iterations=60")(problem)
+    image = baseline_of("pixelcnn_map", f"baseline.checkpoint={trained[2]}", "baseline.weight=1")(problem)
     assert image.shape == (1, 1, 32, 32)
 
     @torch.no_grad()
