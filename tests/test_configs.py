@@ -19,7 +19,7 @@ YAMLS = sorted(CONFIGS.rglob("*.yaml"))
 SHORT = ["logger=none", "iterations=3", "log_every=1", "log_every_image=2", "device=cpu", "precision=float32"]
 KEYS = {field.name for field in dataclasses.fields(Summary)} - {"cell", "scores", "output", "average", "own"}
 KEYS |= {*ANSWER, "task", "net", "data", "seed", "config_hash"}
-ELSEWHERE = ("logger", "baseline", "experiment")  # tests/loggers, tests/baselines, below
+ELSEWHERE = ("logger", "baseline", "experiment", "objective")  # tests/loggers, tests/baselines, below, tests/training
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 

@@ -80,8 +80,7 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
     source = identity.source_of(OmegaConf.to_container(cfg.data, resolve=True), training.options["data"])
     names, held = source.split()
     pictures = Pictures(source, names, cfg.channels, cfg.patch, cfg.seed)
-    noise = noise_of(cfg.task.noise)
-    degradation = Degradation(partial(copy.deepcopy, task_of(cfg.task, noise)), cfg.restorer.noise_map)
+    degradation = degradation_of(cfg.task, cfg.restorer.noise_map)
     held_out = HeldOut(pictures, held, degradation, HELD_OUT_SIDE, cfg.seed)
     patches = Patches(pictures, degradation, cfg.patch, cfg.batch, cfg.epoch, cfg.seed)
     inputs, targets = patches[0]
@@ -91,7 +90,7 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
                                   if key not in ("_target_", *NOT_ITS_OWN)} | _corners(cfg.net),
         channels, maps, cfg.restorer.residual, cfg.restorer.noise_map, training.options["task"],
         {key: cfg.task[key] for key in SETTINGS if key in cfg.task}, cfg.task.noise._target_.rpartition(".")[2],
-        sigmas(noise), training.options["data"], len(names), seed=cfg.seed,
+        sigmas(degradation.task().noise), training.options["data"], len(names), seed=cfg.seed,
         clipped=bool(cfg.task.noise.get("clip", False)), objective=training.options["objective"])
     objective = instantiate(cfg.objective)
     net = build_net(cfg, channels + maps, channels)
@@ -177,10 +176,16 @@ def seconds_of(budget: Any) -> float | None:
     return float(found[1]) * UNITS[found[2] or "m"]
 
 
-def task_of(node: DictConfig, noise: Any) -> Task:
-    """The parts of a task, new, with a noise law that is shared."""
+def degradation_of(node: DictConfig, noise_map: bool) -> Degradation:
+    """What a node `task` does to patches.
+
+    Raises:
+        ValueError: something in it cannot work.
+    """
     parts = {key: instantiate(node[key]) for key in ("operator", "observe", "misfit", "evaluation", "view")}
-    return Task(**parts, noise=noise, answer=str(node.answer), given=False, observation=None)
+    noise = noise_of(OmegaConf.to_container(node.noise, resolve=True))
+    task = Task(**parts, noise=noise, answer=str(node.answer), given=False, observation=None)
+    return Degradation(partial(copy.deepcopy, task), noise_map)
 
 
 def sigmas(noise: Any) -> tuple[float, float] | None:
