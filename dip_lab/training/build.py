@@ -85,16 +85,17 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
     patches = Patches(pictures, degradation, cfg.patch, cfg.batch, cfg.epoch, cfg.seed)
     inputs, targets = patches[0]
     channels, maps = targets.shape[1], inputs.shape[1] - targets.shape[1]
+    net = build_net(cfg, channels + maps, channels)
+    residual = hasattr(net, "to_image") if cfg.restorer.residual == "auto" else cfg.restorer.residual
     card = Card(
         training.options["net"], {key: value for key, value in OmegaConf.to_container(cfg.net, resolve=True).items()
                                   if key not in ("_target_", *NOT_ITS_OWN)} | _corners(cfg.net),
-        channels, maps, cfg.restorer.residual, cfg.restorer.noise_map, training.options["task"],
+        channels, maps, residual, cfg.restorer.noise_map, training.options["task"],
         {key: cfg.task[key] for key in SETTINGS if key in cfg.task}, cfg.task.noise._target_.rpartition(".")[2],
         sigmas(degradation.task().noise), training.options["data"], len(names), seed=cfg.seed,
         clipped=bool(cfg.task.noise.get("clip", False)), objective=training.options["objective"])
     objective = instantiate(cfg.objective)
-    net = build_net(cfg, channels + maps, channels)
-    model = objective.model(net, channels, cfg.restorer.residual, cfg.precision, card.clipped)
+    model = objective.model(net, channels, residual, cfg.precision, card.clipped)
     module = Training(model, objective, instantiate(cfg.optimizer),
                                    instantiate(cfg.descent.schedule), cfg.iterations, seconds_of(cfg.budget), card)
     what = f"{card.task} with {card.net} on {card.data.rpartition('/')[2]}"
@@ -147,8 +148,9 @@ def checked(cfg: DictConfig) -> DictConfig:
     counts = {key: integer(key, cfg[key], low) for key, low in least.items()} | {"seed": integer("seed", cfg.seed)}
     if cfg.channels is not None:
         one_of("channels", cfg.channels, (1, 3))
-    for key in ("residual", "noise_map"):
-        flag(f"restorer.{key}", cfg.restorer[key])
+    flag("restorer.noise_map", cfg.restorer.noise_map)
+    if cfg.restorer.residual != "auto":
+        flag("restorer.residual", cfg.restorer.residual)
     if cfg.descent.clip is not None:
         number("descent.clip", cfg.descent.clip, 0, above=True)
     number("optimizer.lr", cfg.optimizer.lr, 0, above=True)

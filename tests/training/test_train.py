@@ -151,7 +151,7 @@ def test_a_budget_ends_in_time(train):
 @pytest.mark.parametrize("overrides", [
     ["net=dncnn", "net.width=4", "net.layers=3"], ["net=dip_unet", "net.channels=[4,8]"],
     ["net=cvt", "net.channels=[4,8]", "net.depths=[0,1]", "net.heads=[1,2]"], ["net=patch_mlp", "net.width=8"],
-    ["net=pixelcnn", "net.width=4", "net.layers=1", "net.levels=8", "restorer.residual=false"],
+    ["net=pixelcnn", "net.width=4", "net.layers=1", "net.levels=8"],
     ["task=super_resolution", "task.factor=2"], ["task=inpaint"], ["task=jpeg"], ["task=deblur"],
     ["descent/schedule=constant", "optimizer=sgd"], ["optimizer=muon"], ["task/misfit=l1"], ["workers=1"],
 ], ids=" ".join)
@@ -175,10 +175,11 @@ MISTAKES = {
     "channels=3": ["is grey: give channels=1"],
     "channels=2": ["channels=2", "1 or 3"],
     "restorer.noise_map=true task/noise=poisson": ["Poisson has no standard deviation"],
-    "net=pixelcnn": ["PixelCNN makes pictures only", "restorer.residual=false"],
+    "net=pixelcnn restorer.residual=true": ["PixelCNN makes pictures only", "restorer.residual=false"],
     "net=skp": ["net=skp", "did you mean skip"],
     "patches=3": ["patches", "did you mean patch?"],
     "optimizer.lr=0": ["optimizer.lr=0", "above 0"],
+    "restorer.residual=perhaps": ["restorer.residual=perhaps", "true or false"],
     "rerun=maybe": ["rerun=maybe", "true or false"],
     "task.given=true": ["task.given", "degrades clean ones"],
 }
