@@ -25,13 +25,14 @@ from dip_lab.data.registry import located
 from dip_lab.instantiate import instantiate
 from dip_lab.nets.torch2017 import set_align_corners
 from dip_lab.nets.weights import shape_of
+from dip_lab.runs.folder import BEST
 from dip_lab.runs.proved import Unproved, prove, write_proved
 from dip_lab.training.restorer import Restorer
 
 log = logging.getLogger(__name__)
 KEY = "card"
 PREFIX = "restorer.net."
-BEST, LAST = Path("checkpoints", "best.ckpt"), Path("checkpoints", "last.ckpt")
+LAST = Path("checkpoints", "last.ckpt")  # beside BEST
 NOT_ITS_OWN = ("lr", "norm_weight", "align_corners")  # keys of a net's YAML that are not arguments of the network
 
 
