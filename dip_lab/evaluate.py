@@ -147,7 +147,7 @@ def labelled(names: Sequence[str]) -> dict[str, str]:
 
 
 def compute(jobs: Sequence[Job]) -> list[Mapping[str, Any]]:
-    """The results of all jobs; those that are done are only read.
+    """The results of all jobs; those that are done are only read, unless rerun=true.
 
     The first picture of each column comes first, so that what cannot work is said at once.
 
@@ -156,7 +156,7 @@ def compute(jobs: Sequence[Job]) -> list[Mapping[str, Any]]:
     """
     from tqdm import tqdm
 
-    results = {job: job.cell.result for job in jobs if job.cell.status == "done"}
+    results = {job: job.cell.result for job in jobs if job.cell.status == "done" and not job.cfg.rerun}
     left = [job for job in jobs if job not in results]
     first = {(job.method, job.column): job for job in reversed(left)}
     ordered = dict.fromkeys([*reversed(first.values()), *left])
@@ -178,12 +178,12 @@ def _computed(job: Job) -> Mapping[str, Any]:
 
 def write_tables(values: Sequence[Value], jobs: Sequence[Job], pictures: bool) -> None:
     """evaluation.md and evaluation.csv in the group's folder, and the table on the terminal."""
-    sizes: dict[Column, set[str]] = {}
+    names: dict[Column, set[str]] = {}
     for job in jobs:
-        sizes.setdefault(job.column, set()).add(job.cell.picture)
+        names.setdefault(job.column, set()).add(job.cell.picture)
+    sizes = {column: len(names[column]) for column in sorted(names, key=_place)}
     quoted_means = tables.published(sizes)
-    counts = {column: len(names) for column, names in sorted(sizes.items(), key=lambda item: _place(item[0]))}
-    text = tables.page(values, quoted_means, counts, pictures)
+    text = tables.page(values, quoted_means, sizes, pictures)
     group = jobs[0].cell.folder.parent
     write_text(group / f"{NAME}.md", text)
     write_text(group / f"{NAME}.csv", tables.as_csv([*values, *tables.means_of(values), *quoted_means]))

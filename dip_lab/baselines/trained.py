@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dip_lab.checks import file_name, integer, number
 from dip_lab.problem import Problem
+from dip_lab.runs.folder import BEST
 from dip_lab.tasks.noise import Gaussian
 from dip_lab.training.checkpoint import Trained, file_of, load
 from dip_lab.training.restorer import LEVELS, inputs_of
@@ -83,10 +84,10 @@ class Learned:
                              f"{card.maps} maps, {problem.name} has {inputs.shape[1]} planes: give another checkpoint")
         picture, maps = inputs[:, :planes], inputs[:, planes:]
         if planes > card.channels:
-            self._say(logging.INFO, f"{trained.path.name} is for grey pictures: it restores each channel on its own")
+            self._say(logging.INFO, f"{called(trained)} is for grey pictures: it restores each channel on its own")
             picture, maps = picture.transpose(0, 1), maps.expand(planes, -1, -1, -1)
         elif planes < card.channels:
-            self._say(logging.INFO, f"{trained.path.name} is for colour pictures: the grey one is given to it as three "
+            self._say(logging.INFO, f"{called(trained)} is for colour pictures: the grey one is given to it as three "
                       "equal channels, whose noise is then equal too, and the mean of its answer counts")
             picture = picture.expand(-1, card.channels, -1, -1)
         restorer, whole = trained.restorer.to(inputs.device), max(inputs.shape[-2:])
@@ -120,7 +121,7 @@ class Learned:
         span = self._range_of(trained)
         if span and not span[0] - TOLERANCE <= sigma <= span[1] + TOLERANCE:
             spelled = f"{span[0]:g}" if span[0] == span[1] else f"{span[0]:g} to {span[1]:g}"
-            raise ValueError(f"{key}={sigma:g}: {trained.path.name} was trained for sigma {spelled}: give another "
+            raise ValueError(f"{key}={sigma:g}: {called(trained)} was trained for sigma {spelled}: give another "
                              f"{key}, or another baseline.checkpoint")
 
     def _range_of(self, trained: Trained) -> tuple[float, float] | None:
@@ -162,7 +163,7 @@ class Learned:
             return std
         nearest = min(max(sigma, span[0]), span[1])
         done = f"it is told {nearest:g}" if trained.card.noise_map else "expect too little or too much smoothing"
-        self._say(logging.WARNING, f"the noise is estimated as {sigma:.1f} of 255, and {trained.path.name} was trained "
+        self._say(logging.WARNING, f"the noise is estimated as {sigma:.1f} of 255, and {called(trained)} was trained "
                   f"for {span[0]:g} to {span[1]:g}: {done}")
         return nearest / LEVELS
 
@@ -171,6 +172,11 @@ class Learned:
         if text not in self._said:
             self._said.add(text)
             log.log(level, "%s", text)
+
+
+def called(trained: Trained) -> str:
+    """The run's name, or that of the file."""
+    return trained.path.parents[1].name if trained.path.parts[-2:] == BEST.parts else trained.path.name
 
 
 @functools.lru_cache(maxsize=8)

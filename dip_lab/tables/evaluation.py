@@ -93,12 +93,16 @@ def of_dip(outputs: Path, observations: Mapping[str, tuple[Column, str]]) -> lis
     return values
 
 
-def published(columns: Iterable[Column]) -> list[Value]:
-    """The published means for these columns: under KAIR's protocol where it is asked for, otherwise beside ours."""
-    columns = list(columns)
-    both = {column.protocol for column in columns} >= {KAIR}
+def published(sizes: Mapping[Column, int]) -> list[Value]:
+    """The published means for these columns, as far as they have all pictures of the set.
+
+    They stand under KAIR's protocol where it is asked for, otherwise beside ours.
+    """
+    known = OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("published_denoisers.yaml")))
+    columns = [column for column, size in sizes.items() if known["sizes"].get(column.data) == size]
+    both = any(column.protocol == KAIR for column in columns)
     values = []
-    for entry in OmegaConf.to_container(OmegaConf.load(Path(__file__).with_name("published_denoisers.yaml"))):
+    for entry in known["tables"]:
         for column in columns:
             if column.protocol == (KAIR if both else OURS):
                 means = entry["means"].get(column.data, {}).get(column.sigma, {})
