@@ -15,6 +15,7 @@ from dip_lab.baselines.trained import Learned
 from dip_lab.build import build_problem, load_images
 from dip_lab.compose import cell_at, compose
 from dip_lab.data.images import Images
+from dip_lab.data.registry import digest, local, located
 from dip_lab.experiment import run
 from dip_lab.instantiate import instantiate
 from dip_lab.runs.folder import read_result
@@ -271,3 +272,9 @@ def test_the_denoiser_of_the_package_says_what_is_missing(face, problem_of, base
         else:
             with pytest.raises(ValueError, match=f"^{node.checkpoint[kind]}: there is no such file$"):
                 baseline_of("denoiser")(problem)
+
+
+def test_a_file_of_the_package_is_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert located("dip_lab/data/registry.csv").is_file() and digest("dip_lab/data/registry.csv")
+    assert local("data/registry.csv") is None
