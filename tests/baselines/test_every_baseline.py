@@ -12,7 +12,8 @@ TASKS = {
     "pixels": "inpaint", "wiener": "deblur", "bilinear_demosaic": "demosaic",
 }
 ANY_TASK = ("tv", "tv_published", "pixels")
-ELSEWHERE = {"none", "published", "bm3d", "mean", "maximum", "laplacian", "fbp", "zero_filled"}  # other tests
+ELSEWHERE = {"none", "published", "bm3d", "mean", "maximum", "laplacian", "fbp", "zero_filled",  # other tests
+             "trained", "dncnn", "denoiser"}
 FEW = {"tv": ["baseline.iterations=100"], **dict.fromkeys(("tv_published", "pixels"), ["baseline.iterations=300"])}
 
 
