@@ -177,7 +177,9 @@ def _computed(job: Job) -> Mapping[str, Any]:
 
 
 def write_tables(values: Sequence[Value], jobs: Sequence[Job], pictures: bool) -> None:
-    """evaluation.md and evaluation.csv in the group's folder, and the table on the terminal."""
+    """evaluation.md, evaluation.csv and report.html in the group's folder, and the table on the terminal."""
+    from dip_lab.tables.report import write_report  # imports Pillow
+
     names: dict[Column, set[str]] = {}
     for job in jobs:
         names.setdefault(job.column, set()).add(job.cell.picture)
@@ -188,7 +190,8 @@ def write_tables(values: Sequence[Value], jobs: Sequence[Job], pictures: bool) -
     write_text(group / f"{NAME}.md", text)
     write_text(group / f"{NAME}.csv", tables.as_csv([*values, *tables.means_of(values), *quoted_means]))
     print(text)
-    print("->", printable(str(from_here(group / f"{NAME}.md"))))
+    page = write_report(group)
+    print("->", printable(f"{from_here(group / f'{NAME}.md')}, {from_here(page)}"))
 
 
 def _place(column: Column) -> tuple:

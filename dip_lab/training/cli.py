@@ -43,6 +43,7 @@ A training that was interrupted goes on where it was, with the same command.
   --cfg job    what will run: every value in it can be changed by its name
 """
 failed: list[Path] = []  # trainings of this process's sweep
+ended: dict[Path, list[str]] = {}  # those that have ended, and the arguments that they are to be evaluated with
 
 register_resolvers()
 
@@ -55,7 +56,10 @@ def job(cfg: DictConfig) -> float | None:
     logging.captureWarnings(True)
     try:
         with explained(HydraConfig.get().overrides.task, PRIMARY):
-            return _trained(cfg, folder)
+            score = _trained(cfg, folder)
+            if cfg.evaluate is not None:
+                ended[folder] = [*map(str, cfg.evaluate), f"name={cfg.name}_evaluation"]
+            return score
     except Exception as error:
         if FULL_ERROR and HydraConfig.get().mode != RunMode.MULTIRUN:
             raise
@@ -140,4 +144,18 @@ def _main() -> int:
         return 2
     for folder in failed:
         log.error("%s failed", from_here(folder))
-    return int(bool(failed))
+    return _evaluated() or int(bool(failed))
+
+
+def _evaluated() -> int:
+    """Try all trainings of the command on the pictures that `evaluate` names; the exit code."""
+    if not ended:
+        return 0
+    from dip_lab.evaluate import evaluate
+
+    try:
+        evaluate([*map(str, map(from_here, ended)), *next(iter(ended.values()))])
+    except MISTAKES as error:
+        log.error("evaluate: %s", one_line(error))
+        return 2
+    return 0

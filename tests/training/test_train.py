@@ -47,6 +47,7 @@ def train(tmp_path, photos, monkeypatch, capsys, one_thread):
         GlobalHydra.instance().clear()
         HydraConfig.instance().cfg = None
         cli.failed.clear()
+        cli.ended.clear()
         try:
             code = cli.main()
         finally:
@@ -137,6 +138,16 @@ def test_a_sweep_trains_each(train):
     code, said = train("-m", *TINY, "optimizer=sgd,adam", "seed=0,1", "iterations=2")
     assert code == 0, said
     assert len(list(Path("outputs/train").glob(f"*/{BEST}"))) == 4
+
+
+def test_what_was_trained_is_evaluated(train, photos):
+    code, said = train("-m", *TINY, "task.sigma=25", "optimizer=sgd,adam", "iterations=2",
+                       "evaluate=['data=folder','data.path=photos','data.clean=true','task.sigma=25']")
+    assert code == 0, said
+    folder = Path("outputs/train_evaluation")
+    assert {"evaluation.md", "evaluation.csv", "report.html"} <= set(os.listdir(folder))
+    assert len(list(folder.glob("*/result.json"))) == 8
+    assert (folder / "evaluation.md").read_text(encoding="utf-8").count("denoise-ffdnet-folder-") >= 2
 
 
 def test_a_budget_ends_in_time(train):
