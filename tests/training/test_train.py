@@ -1,7 +1,6 @@
 """scripts/train.py as a person uses it: it learns, is continued exactly, and says in one line what is wrong."""
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -12,11 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
-from dip_lab.training import cli
 from dip_lab.training.build import seconds_of
 from dip_lab.training.checkpoint import BEST, LAST, load
 
@@ -25,42 +21,14 @@ TINY = ["net=ffdnet", "net.width=4", "net.layers=3", "net.norm=none", "data=trai
         "patch=16", "batch=4", "iterations=6", "epoch=2", "logger=none", "device=cpu", "precision=float32", "threads=1"]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def photos(tmp_path):
+    """A folder of four small pictures where the command is given."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(4):
         Image.radial_gradient("L").resize((40 + number, 36)).save(folder / f"{number}.png")
     return folder
-
-
-@pytest.fixture
-def train(tmp_path, photos, monkeypatch, capsys, one_thread):
-    """Runs scripts/train.py in this process, beside the folder `photos`: (exit code, all it printed)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        GlobalHydra.instance().clear()
-        HydraConfig.instance().cfg = None
-        cli.failed.clear()
-        cli.ended.clear()
-        try:
-            code = cli.main()
-        finally:
-            for handler in set(root.handlers) - set(handlers):
-                handler.close()
-            root.handlers[:] = handlers
-            root.setLevel(level)
-            logging.captureWarnings(False)
-            HydraConfig.instance().cfg = None
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
-
-    return run
 
 
 def folder_of(name: str = "train") -> Path:
@@ -140,7 +108,7 @@ def test_a_sweep_trains_each(train):
     assert len(list(Path("outputs/train").glob(f"*/{BEST}"))) == 4
 
 
-def test_what_was_trained_is_evaluated(train, photos):
+def test_what_was_trained_is_evaluated(train):
     code, said = train("-m", *TINY, "task.sigma=25", "optimizer=sgd,adam", "iterations=2",
                        "evaluate=['data=folder','data.path=photos','data.clean=true','task.sigma=25']")
     assert code == 0, said
