@@ -31,7 +31,7 @@ class Report(pl.Callback):
 
     Args:
         folder: of the run.
-        held_out: the pictures that are not trained on; the first one is shown.
+        held_out: the pictures that are not trained on.
         what: such as "denoise with dncnn on bsd400".
     """
 
@@ -93,16 +93,16 @@ class Report(pl.Callback):
 
     @torch.no_grad()
     def show(self, module: Training) -> None:
-        """`held_out.png`: the first held-out picture, degraded, restored and clean."""
-        inputs, problem = self.held_out[0]
+        """`held_out.png`: the held-out picture that is worst to look at, degraded, restored and clean."""
+        inputs, problem = min(self.held_out, key=lambda item: item[1].cpu().scores(item[1].observed())["psnr"])
         was = module.training
         module.eval()
         image = module.restored(inputs.to(module.device)).cpu()
         module.train(was)
         pictures = problem.pictures()
-        before, after = problem.cpu().scores(pictures["observed"])["psnr"], problem.scores(image)["psnr"]
+        before, after = problem.scores(pictures["observed"])["psnr"], problem.scores(image)["psnr"]
         panel = [(f"{problem.name}: degraded, {before:.2f} dB", pictures["observed"]),
-                 (f"restored, {after:.2f} dB", image), ("held out", pictures["target"])]
+                 (f"restored, {after:.2f} dB", image), ("clean", pictures["target"])]
         write_atomic(self.folder / "held_out.png", figure_png(panel_figure(panel)))
 
 
