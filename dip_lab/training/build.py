@@ -12,7 +12,6 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import Logger
 from torch.utils.data import DataLoader
 
 from dip_lab.build import build_net
@@ -20,6 +19,7 @@ from dip_lab.callbacks.interrupt import Interrupt
 from dip_lab.checks import flag, integer, number, one_of
 from dip_lab.compose import recorded
 from dip_lab.instantiate import instantiate
+from dip_lab.loggers.tracker import Tracker
 from dip_lab.precision import autocast_dtype
 from dip_lab.problem import Task
 from dip_lab.runs.files import from_here
@@ -43,14 +43,16 @@ class Plan:
     Attributes:
         trainer: Lightning's, with all callbacks.
         module: what learns.
-        patches: what it learns from.
-        held_out: what it is judged by.
+        data: what it learns from, and what it is judged by.
+        interrupt: knows the signal that ended it.
+        tracker: the loggers, open.
     """
 
     trainer: pl.Trainer
     module: Training
     data: "Data"
     interrupt: Interrupt
+    tracker: Tracker
 
 
 class Data(pl.LightningDataModule):
@@ -104,18 +106,19 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
     last = ModelCheckpoint(folder / LAST.parent, LAST.stem, save_on_train_epoch_end=True, enable_version_counter=False)
     best = ModelCheckpoint(folder / BEST.parent, BEST.stem, monitor=objective.monitor, mode=objective.better,
                            save_on_train_epoch_end=True, enable_version_counter=False)
+    tracker = Tracker([partial(instantiate, node) for node in (cfg.logger or {}).values()],
+                      partial(recorded, cfg, partial(OmegaConf.to_container, resolve=True)))
     if checkpoint:
         module.resume(checkpoint)
         best.load_state_dict(checkpoint["callbacks"][best.state_key])
-    trainer = instantiate(
-        {**OmegaConf.to_container(cfg.trainer, resolve=True), "_partial_": True},
-    )(max_steps=cfg.iterations - module.start, max_epochs=-1, gradient_clip_val=cfg.descent.clip, logger=loggers(cfg),
-      callbacks=[Report(folder, held_out, what), best, last, interrupt], enable_progress_bar=False,
-      enable_model_summary=False, num_sanity_val_steps=0, reload_dataloaders_every_n_epochs=1,
-      log_every_n_steps=min(50, cfg.epoch))
+    trainer = instantiate({**OmegaConf.to_container(cfg.trainer, resolve=True), "_partial_": True})(
+        max_steps=cfg.iterations - module.start, max_epochs=-1, gradient_clip_val=cfg.descent.clip,
+        logger=list(tracker.open()), callbacks=[Report(folder, held_out, what), best, last, interrupt],
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1, log_every_n_steps=1)
     trainer.strategy.checkpoint_io = ProvedIO()
     data = Data(patches, held_out, cfg.iterations, cfg.workers)
-    return Plan(trainer, module, data, interrupt)
+    return Plan(trainer, module, data, interrupt, tracker)
 
 
 def sound_checkpoint(folder: Path) -> dict[str, Any] | None:
@@ -196,15 +199,6 @@ def sigmas(noise: Any) -> tuple[float, float] | None:
         return noise.ranges.get("sigma")
     std = getattr(noise, "std", None)
     return None if std is None else (round(255 * std, 4), round(255 * std, 4))
-
-
-def loggers(cfg: DictConfig) -> list[Logger]:
-    """The trackers, which are shown the config."""
-    opened = [logger for node in (cfg.logger or {}).values() if (logger := instantiate(node))]
-    settings = recorded(cfg, partial(OmegaConf.to_container, resolve=True)) if opened else {}
-    for logger in opened:
-        logger.log_hyperparams(settings)
-    return opened
 
 
 def _corners(net: DictConfig) -> dict[str, Any]:
