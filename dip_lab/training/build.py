@@ -98,8 +98,8 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
         clipped=bool(cfg.task.noise.get("clip", False)), objective=training.options["objective"])
     objective = instantiate(cfg.objective)
     model = objective.model(net, channels, residual, cfg.precision, card.clipped)
-    module = Training(model, objective, instantiate(cfg.optimizer),
-                                   instantiate(cfg.descent.schedule), cfg.iterations, seconds_of(cfg.budget), card)
+    module = Training(model, objective, instantiate(cfg.optimizer), instantiate(cfg.descent.schedule), cfg.iterations,
+                      seconds_of(cfg.budget), card)
     what = f"{card.task} with {card.net} on {card.data.rpartition('/')[2]}"
     interrupt = Interrupt()
     checkpoint = sound_checkpoint(folder)

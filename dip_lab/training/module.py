@@ -1,5 +1,6 @@
 """The Lightning module of a network that learns from pictures."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -98,6 +99,10 @@ class Training(pl.LightningModule):
         self._rows.append(self.objective.scores(self.restorer, batch))
 
     def on_validation_epoch_end(self) -> None:
+        """Raises ValueError where the training has diverged; the checkpoints are those of the epochs before."""
+        if not math.isfinite(self.loss):
+            raise ValueError(f"the loss is not finite after step {self.step}: give a smaller optimizer.lr, or "
+                             "descent.clip=1")
         self.scores = {key: sum(row[key] for row in self._rows) / len(self._rows) for key in self.objective.columns}
         self.log_dict({**self.scores, "loss": self.loss})
 

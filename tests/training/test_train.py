@@ -176,6 +176,11 @@ def test_a_mistake_is_one_line(mistake, train):
         assert part in said
 
 
+def test_a_training_that_diverges_keeps_what_it_had(train):
+    code, said = train(*TINY, "optimizer=sgd", "optimizer.lr=1e9")
+    assert code == 2 and "the loss is not finite after step" in said and "smaller optimizer.lr" in said
+
+
 def test_a_damaged_checkpoint_is_not_continued(train):
     train(*TINY, "iterations=4")
     folder = folder_of()
