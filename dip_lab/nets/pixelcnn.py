@@ -53,6 +53,7 @@ class PixelCNN(nn.Module):
         self.layers = nn.ModuleList(Gated(inner, inner, kernel, first=False) for _ in range(layers))
         self.head = nn.Sequential(nn.ReLU(), Left(inner, inner), nn.ReLU())
         self.end = Left(inner, logits)
+        self.reach = kernel_first // 2 + layers * (kernel // 2)  # px that an output sees above it and to each side
 
     def forward(self, z: Tensor) -> Tensor:
         return torch.stack([expected(logits) for logits in self.logits(z)], 1)

@@ -59,6 +59,18 @@ class Degradation:
         return torch.tensor(stds)
 
 
+class Clean:
+    """In the place of a degradation, for what is learnt from clean pictures alone: they are their own problem."""
+
+    def problem(self, pixels: Tensor, seed: int, name: str = "patches") -> Tensor:
+        """The pictures (N, C, H, W)."""
+        return pixels
+
+    def inputs(self, problem: Tensor, seed: int) -> Tensor:
+        """The pictures."""
+        return problem
+
+
 class Pictures:
     """The training pictures in memory, 8 bits each: all of them, or a part that changes from epoch to epoch.
 
@@ -113,7 +125,8 @@ class Patches(Dataset):
         seed: decides everything.
     """
 
-    def __init__(self, pictures: Pictures, degradation: Degradation, patch: int, batch: int, epoch: int, seed: int):
+    def __init__(self, pictures: Pictures, degradation: Degradation | Clean, patch: int, batch: int, epoch: int,
+                 seed: int):
         self.pictures, self.degradation = pictures, degradation
         self.patch, self.batch = integer("patch", patch, 8), integer("batch", batch, 2)
         self.epoch, self.seed = epoch, seed
@@ -165,7 +178,8 @@ def _middle(side: int, most: int) -> slice:
 class HeldOut(Dataset):
     """The held-out pictures, the same noise in every epoch: (inputs, problem), at most `side` px from the middle."""
 
-    def __init__(self, pictures: Pictures, names: Sequence[str], degradation: Degradation, side: int, seed: int):
+    def __init__(self, pictures: Pictures, names: Sequence[str], degradation: Degradation | Clean, side: int,
+                 seed: int):
         self.items = []
         for number, name in enumerate(names):
             clean = pictures.picture(name)
@@ -177,5 +191,5 @@ class HeldOut(Dataset):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Problem]:
+    def __getitem__(self, index: int) -> tuple[Tensor, Problem | Tensor]:
         return self.items[index]

@@ -23,8 +23,9 @@ from dip_lab.loggers.tracker import Tracker
 from dip_lab.precision import autocast_dtype
 from dip_lab.problem import Task
 from dip_lab.runs.files import from_here
+from dip_lab.targets import located
 from dip_lab.training import identity
-from dip_lab.training.batches import Degradation, HeldOut, Patches, Pictures
+from dip_lab.training.batches import Clean, Degradation, HeldOut, Patches, Pictures
 from dip_lab.training.checkpoint import BEST, LAST, NOT_ITS_OWN, Card, ProvedIO, read
 from dip_lab.training.laws import Drawn, noise_of
 from dip_lab.training.module import Training
@@ -82,25 +83,20 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
     source = identity.source_of(OmegaConf.to_container(cfg.data, resolve=True), training.options["data"])
     names, held = source.split()
     pictures = Pictures(source, names, cfg.channels, cfg.patch, cfg.seed)
-    degradation = degradation_of(cfg.task, cfg.restorer.noise_map)
+    objective = instantiate(cfg.objective)
+    objective.check(located(cfg.net._target_))
+    degradation = degradation_of(cfg.task, cfg.restorer.noise_map) if objective.degraded else Clean()
     held_out = HeldOut(pictures, held, degradation, HELD_OUT_SIDE, cfg.seed)
     patches = Patches(pictures, degradation, cfg.patch, cfg.batch, cfg.epoch, cfg.seed)
     inputs, targets = patches[0]
     channels, maps = targets.shape[1], inputs.shape[1] - targets.shape[1]
     net = build_net(cfg, channels + maps, channels)
     residual = hasattr(net, "to_image") if cfg.restorer.residual == "auto" else cfg.restorer.residual
-    card = Card(
-        training.options["net"], {key: value for key, value in OmegaConf.to_container(cfg.net, resolve=True).items()
-                                  if key not in ("_target_", *NOT_ITS_OWN)} | _corners(cfg.net),
-        channels, maps, residual, cfg.restorer.noise_map, training.options["task"],
-        {key: cfg.task[key] for key in SETTINGS if key in cfg.task}, cfg.task.noise._target_.rpartition(".")[2],
-        sigmas(degradation.task().noise), training.options["data"], len(names), seed=cfg.seed,
-        clipped=bool(cfg.task.noise.get("clip", False)), objective=training.options["objective"])
-    objective = instantiate(cfg.objective)
-    model = objective.model(net, channels, residual, cfg.precision, card.clipped)
+    card = card_of(cfg, training, degradation, channels, maps, residual, len(names))
+    model = objective.model(net, channels, card.residual, cfg.precision, card.clipped)
     module = Training(model, objective, instantiate(cfg.optimizer), instantiate(cfg.descent.schedule), cfg.iterations,
                       seconds_of(cfg.budget), card)
-    what = f"{card.task} with {card.net} on {card.data.rpartition('/')[2]}"
+    what = f"{training.what} with {card.net} on {card.data.rpartition('/')[2]}"
     interrupt = Interrupt()
     checkpoint = sound_checkpoint(folder)
     last = ModelCheckpoint(folder / LAST.parent, LAST.stem, save_on_train_epoch_end=True, enable_version_counter=False)
@@ -139,6 +135,21 @@ def sound_checkpoint(folder: Path) -> dict[str, Any] | None:
     if there:
         raise ValueError(f"{folder}: no checkpoint there can be read: start over with rerun=true")
     return None
+
+
+def card_of(cfg: DictConfig, training: identity.Training, degradation: Degradation | Clean, channels: int, maps: int,
+            residual: bool, pictures: int) -> Card:
+    """What is known before the training; of a density, nothing of a degradation."""
+    net = {key: value for key, value in OmegaConf.to_container(cfg.net, resolve=True).items()
+           if key not in ("_target_", *NOT_ITS_OWN)} | _corners(cfg.net)
+    common = {"net": training.options["net"], "options": net, "channels": channels, "maps": maps,
+              "task": training.what, "data": training.options["data"], "pictures": pictures,
+              "seed": cfg.seed, "objective": training.options["objective"]}
+    if isinstance(degradation, Clean):
+        return Card(**common, residual=False, noise_map=False, settings={}, noise=None, sigma=None)
+    return Card(**common, residual=residual, noise_map=cfg.restorer.noise_map, sigma=sigmas(degradation.task().noise),
+                settings={key: cfg.task[key] for key in SETTINGS if key in cfg.task},
+                noise=cfg.task.noise._target_.rpartition(".")[2], clipped=bool(cfg.task.noise.get("clip", False)))
 
 
 def checked(cfg: DictConfig) -> DictConfig:

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-from torch import Tensor
+from torch import Tensor, nn
 
 from dip_lab.catalogue import config_folder, options
 from dip_lab.checks import one_line, one_of, plain_name
@@ -28,10 +28,12 @@ from dip_lab.nets.torch2017 import set_align_corners
 from dip_lab.nets.weights import shape_of
 from dip_lab.runs.folder import BEST
 from dip_lab.runs.proved import Unproved, prove, write_proved
+from dip_lab.training.density import Density
 from dip_lab.training.restorer import Restorer
 
 log = logging.getLogger(__name__)
 KEY = "card"
+DENSITY = "likelihood"
 PREFIX = "restorer.net."
 LAST = Path("checkpoints", "last.ckpt")  # beside BEST
 NOT_ITS_OWN = ("lr", "norm_weight", "align_corners")  # keys of a net's YAML that are not arguments of the network
@@ -58,7 +60,7 @@ class Card:
         seconds: until then.
         seed: of the training.
         score: of the held-out pictures: PSNR in dB, or what the objective watches.
-        objective: the option of configs/objective.
+        objective: the option of configs/objective; "likelihood" is a density, anything else a restorer.
         clipped: the noise that it was trained with was clipped to [0, 1].
     """
 
@@ -103,14 +105,14 @@ class Card:
 
 @dataclass(frozen=True)
 class Trained:
-    """A restorer as it was loaded.
+    """A restorer, or a density, as it was loaded.
 
     Attributes:
         path: where from.
         sha256: of the file.
     """
 
-    restorer: Restorer
+    restorer: Restorer | Density
     card: Card
     path: Path
     sha256: str
@@ -185,6 +187,15 @@ def load(checkpoint: str, root: str | None = None, precision: str = "float32") -
     Raises:
         ValueError: it cannot be read, or is no restorer that dip_lab knows.
     """
+    return _loaded(checkpoint, root, lambda card: restorer_of(card, precision))
+
+
+def load_density(checkpoint: str, root: str | None = None, precision: str = "float32") -> Trained:
+    """A trained density of pictures, in eval mode: the arguments and errors of `load`."""
+    return _loaded(checkpoint, root, lambda card: density_of(card, precision))
+
+
+def _loaded(checkpoint: str, root: str | None, made: Callable[[Card], Restorer | Density]) -> Trained:
     path = file_of(checkpoint, root)
     content = read(path)
     try:
@@ -194,7 +205,7 @@ def load(checkpoint: str, root: str | None = None, precision: str = "float32") -
                        if key.startswith(PREFIX)}
         else:
             card, weights = _kair(content)
-        restorer = restorer_of(card, precision)
+        restorer = made(card)
         _fill(restorer, weights)
     except ValueError as error:
         raise ValueError(f"{path}: {one_line(error)}") from error
@@ -210,6 +221,30 @@ def save(path: Path, card: Card, restorer: Restorer, dtype: torch.dtype = torch.
 
 def restorer_of(card: Card, precision: str = "float32") -> Restorer:
     """The restorer of a card, with new weights.
+
+    Raises:
+        ValueError: there is no such network, it does not take these options, or the card is that of a density.
+    """
+    if card.objective == DENSITY:
+        raise ValueError("is a density of pictures (objective=likelihood) and restores none by itself: "
+                         "give baseline=pixelcnn_map")
+    return Restorer(net_of(card), card.channels, card.residual, precision, card.clipped)
+
+
+def density_of(card: Card, precision: str = "float32") -> Density:
+    """The density of a card, with new weights.
+
+    Raises:
+        ValueError: there is no such network, it does not take these options, or the card is that of a restorer.
+    """
+    if card.objective != DENSITY:
+        raise ValueError(f"is a restorer (objective={card.objective}) and no density of pictures: give a run of "
+                         "scripts/train.py objective=likelihood net=pixelcnn, or baseline=trained")
+    return Density(net_of(card), card.channels, precision)
+
+
+def net_of(card: Card) -> nn.Module:
+    """The network of a card, with new weights.
 
     Raises:
         ValueError: there is no such network, or it does not take these options.
@@ -228,7 +263,7 @@ def restorer_of(card: Card, precision: str = "float32") -> Restorer:
         net = instantiate(OmegaConf.create({"net": arguments}).net, in_channels=card.channels + card.maps,
                           out_channels=card.channels)
     set_align_corners(net, node.get("align_corners", False))
-    return Restorer(net, card.channels, card.residual, precision, card.clipped)
+    return net
 
 
 def _is_plain(value: Any) -> bool:
@@ -237,7 +272,7 @@ def _is_plain(value: Any) -> bool:
     return value is None or (isinstance(value, str | int | float) and "${" not in str(value))
 
 
-def _fill(restorer: Restorer, weights: Mapping[str, Any]) -> None:
+def _fill(restorer: Restorer | Density, weights: Mapping[str, Any]) -> None:
     """Load the weights of its network, of any floating type.
 
     Raises:

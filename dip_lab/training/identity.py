@@ -12,6 +12,7 @@ from dip_lab.instantiate import instantiate
 # What decides the weights; the rest says where and how they are computed and watched.
 COUNTED = ("objective", "task", "net", "restorer", "optimizer", "descent", "generator", "seed", "iterations", "budget",
            "channels", "patch", "batch", "epoch")
+OF_DEGRADATION = ("task", "restorer")  # without effect where the objective degrades nothing
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,24 @@ class Training:
 
     Attributes:
         hash: eight hexadecimal digits of what decides the weights.
-        options: the chosen options of task, net, optimizer, data and objective.
+        options: the chosen options of task, net, optimizer, data and objective; a density has no task.
         config: the resolved config.
     """
 
     hash: str
-    options: Mapping[str, str]
+    options: Mapping[str, str | None]
     config: Mapping[str, Any]
 
     @property
+    def what(self) -> str:
+        """What is learnt: the task, or the objective where nothing is degraded."""
+        return self.options["task"] or self.options["objective"]
+
+    @property
     def name(self) -> str:
-        """`<task>-<net>-<data>-<hash8>`."""
+        """`<what>-<net>-<data>-<hash8>`."""
         data = self.options["data"].rpartition("/")[2]
-        return f"{self.options['task']}-{self.options['net']}-{data}-{self.hash}"
+        return f"{self.what}-{self.options['net']}-{data}-{self.hash}"
 
 
 def training_of(config: Mapping[str, Any], choices: Mapping[str, str]) -> Training:
@@ -42,9 +48,12 @@ def training_of(config: Mapping[str, Any], choices: Mapping[str, str]) -> Traini
         ValueError: the node `data` is no set to train on, or cannot be found.
     """
     source = source_of(config["data"], choices["data"])
-    counted = {key: config[key] for key in COUNTED} | {"data": {**config["data"], **source.identity()}}
+    degraded = config["objective"].get("degraded", True)
+    counted = {key: config[key] for key in COUNTED if degraded or key not in OF_DEGRADATION}
+    counted |= {"data": {**config["data"], **source.identity()}}
     digest = hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:8]
-    return Training(digest, {key: choices[key] for key in ("task", "net", "optimizer", "data", "objective")}, config)
+    options = {key: choices[key] for key in ("task", "net", "optimizer", "data", "objective")}
+    return Training(digest, options if degraded else options | {"task": None}, config)
 
 
 def source_of(node: Mapping[str, Any], option: str) -> TrainingSet:

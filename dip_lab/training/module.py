@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -19,10 +18,11 @@ class Training(pl.LightningModule):
     """Minimise an objective over batches of patches.
 
     A batch is (inputs, targets), see `dip_lab.training.restorer.inputs_of`; a held-out picture is (inputs, problem).
+    For an objective that degrades nothing, all of them are the clean pictures.
 
     Args:
         restorer: learns; made by the objective.
-        objective: one of `dip_lab.training.objectives`.
+        objective: one of `dip_lab.objectives`.
         optimizer: makes the optimiser of the weights.
         schedule: step -> factor of the learning rate, which ends at `iterations`.
         iterations: at most this many steps.
@@ -119,8 +119,3 @@ class Training(pl.LightningModule):
                        score=self.scores.get(self.objective.monitor))
         checkpoint[KEY] = asdict(card)
         checkpoint["step"], checkpoint["seconds"] = self.step, self.seconds
-
-    @torch.no_grad()
-    def restored(self, inputs: Tensor) -> Tensor:
-        """The picture in [0, 1]."""
-        return self.restorer(inputs).clamp(0, 1)

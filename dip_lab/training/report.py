@@ -3,6 +3,7 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -91,16 +92,12 @@ class Report(pl.Callback):
 
     @torch.no_grad()
     def show(self, module: Training) -> None:
-        """`held_out.png`: the held-out picture that is worst to look at, degraded, restored and clean."""
-        inputs, problem = min(self.held_out, key=lambda item: item[1].cpu().scores(item[1].observed())["psnr"])
+        """`held_out.png`: a held-out picture, and what the network makes of it."""
+        inputs, problem = module.objective.example(self.held_out)
         was = module.training
         module.eval()
-        image = module.restored(inputs.to(module.device)).cpu()
+        panel = module.objective.panel(module.restorer, (inputs.to(module.device), problem.cpu()))
         module.train(was)
-        pictures = problem.pictures()
-        before, after = problem.scores(pictures["observed"])["psnr"], problem.scores(image)["psnr"]
-        panel = [(f"{problem.name}: degraded, {before:.2f} dB", pictures["observed"]),
-                 (f"restored, {after:.2f} dB", image), ("clean", pictures["target"])]
         write_atomic(self.folder / "held_out.png", figure_png(panel_figure(panel)))
 
 
@@ -121,9 +118,10 @@ def curves(history: History, title: str, score: str) -> Figure:
     return figure
 
 
-def said(folder: Path, score: float | None, monitor: str) -> str:
+def said(folder: Path, score: float | None, objective: Any) -> str:
     """The last lines of a training: what it reached, and how to use it."""
     here = printable(str(from_here(folder)))
-    reached = "" if score is None else f"held out  {score:.2f} ({monitor})\n"
+    reached = "" if score is None else f"held out  {score:.2f} ({objective.monitor})\n"
     return (f"{reached}weights   {here}/{BEST}\ncurves    {here}/curves.png\n"
-            f"use it    python run.py baseline=trained baseline.checkpoint={here} data=file data.path=photo.jpg")
+            f"use it    python run.py baseline={objective.baseline} baseline.checkpoint={here} data=file "
+            "data.path=photo.jpg")

@@ -1,6 +1,6 @@
-"""What a training minimises, and how held-out pictures are judged: `objective=`."""
+"""Learn to restore degraded pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -15,6 +15,8 @@ class Restoration:
         monitor: the score of the held-out pictures that decides which weights are kept.
         better: whether it should be large (max) or small (min).
         columns: of history.csv.
+        degraded: it learns from degraded patches.
+        baseline: the option of configs/baseline that uses what was learnt.
 
     Args:
         misfit: of configs/task/misfit, between pictures here.
@@ -22,9 +24,13 @@ class Restoration:
 
     monitor, better = "psnr", "max"
     columns = ("psnr", "ssim")
+    degraded, baseline = True, "trained"
 
     def __init__(self, misfit: nn.Module):
         self.misfit = misfit
+
+    def check(self, net: type) -> None:
+        """Any class of networks will do."""
 
     def model(self, net: nn.Module, channels: int, residual: bool, precision: str, clipped: bool) -> nn.Module:
         """What learns, with the network as its `net`."""
@@ -43,3 +49,15 @@ class Restoration:
     def shown(self, scores: Mapping[str, float]) -> str:
         """The scores in words."""
         return f"held out {scores['psnr']:.2f} dB"
+
+    def example(self, held_out: Sequence[tuple[Tensor, Problem]]) -> tuple[Tensor, Problem]:
+        """The held-out picture that is worst to look at."""
+        return min(held_out, key=lambda item: item[1].cpu().scores(item[1].observed())["psnr"])
+
+    def panel(self, model: nn.Module, held_out: tuple[Tensor, Problem]) -> list[tuple[str, Tensor]]:
+        """A held-out picture degraded, restored and clean, (1, C, H, W) each under its caption."""
+        inputs, problem = held_out
+        image, pictures = model(inputs).clamp(0, 1).cpu(), problem.pictures()
+        before, after = problem.scores(pictures["observed"])["psnr"], problem.scores(image)["psnr"]
+        return [(f"{problem.name}: degraded, {before:.2f} dB", pictures["observed"]),
+                (f"restored, {after:.2f} dB", image), ("clean", pictures["target"])]
