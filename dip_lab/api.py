@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from dip_lab.callbacks.live import LiveCurve, in_notebook
 from dip_lab.compose import cell_at, compose
-from dip_lab.data.images import as_images
+from dip_lab.data.images import Images, as_images
 from dip_lab.experiment import begin, run
 from dip_lab.mistakes import explained
 from dip_lab.results.restoration import Restoration
@@ -61,16 +62,34 @@ def _restore(picture: Any, task: str, net: str, overrides: Sequence[str], folder
         raise ValueError(f"logger={cfg.hydra.runtime.choices.logger}: a tracker writes files, give restore a folder")
     images, live = None if picture is None else as_images(picture), [LiveCurve()] if in_notebook() else []
     folder = None if folder is None else Path(folder).expanduser()
-    with _hydra_config(cfg, folder, {} if images is None else {"data": "picture"}) as cell:
-        if folder is None:
+    if folder is None:
+        with _hydra_config(cfg, None, {} if images is None else {"data": "picture"}) as cell:
             return run(cfg, cell, images, live)
+    return fit_in(cfg, folder, images, [picture] if isinstance(picture, str | Path) else [], live)
+
+
+def fit_in(cfg: DictConfig, folder: Path, images: Images | None = None, inputs: Sequence[str | Path] = (),
+           callbacks: Sequence[pl.Callback] = ()) -> Restoration:
+    """Compute a composed config in a folder, or go on with what was begun there.
+
+    Args:
+        cfg: with its node `hydra`, which is removed.
+        folder: the cell's.
+        images: used instead of those of `cfg.data`.
+        inputs: files that are read beside those that the config names.
+        callbacks: more Lightning callbacks.
+
+    Raises:
+        ValueError: the picture or a value cannot work, or the folder holds something else.
+    """
+    with _hydra_config(cfg, folder, {} if images is None else {"data": "picture"}) as cell:
         folder.mkdir(parents=True, exist_ok=True)
         with claim(folder):
             if not cfg.rerun:
                 refuse_another_experiment(folder, cell.hash)
-            protect(cell, cfg.rerun, [picture] if isinstance(picture, str | Path) else [])
+            protect(cell, cfg.rerun, inputs)
             begin(cfg, cell, images)
-            return run(cfg, cell, images, live)
+            return run(cfg, cell, images, callbacks)
 
 
 def _check_overrides(overrides: Any, picture: Any) -> None:

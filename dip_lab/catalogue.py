@@ -6,7 +6,8 @@ from pathlib import Path
 
 # The folders of configs/, in the order in which `--help` lists them.
 GROUPS = ("data", "task", "video", "splits", "latent", "net", "generator", "optimizer", "descent", "stopping",
-          "average", "regularizer", "baseline", "callbacks", "answer", "trainer", "logger", "experiment", "hydra")
+          "average", "regularizer", "objective", "baseline", "callbacks", "answer", "trainer", "logger", "experiment",
+          "hydra")
 USAGE = """\
 dip_lab fits an untrained network to one degraded picture and restores it.
 

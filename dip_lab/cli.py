@@ -236,14 +236,7 @@ def register_plugins() -> None:
 
 def main() -> int:
     """Exit code: 0 done, 1 a cell or table of a sweep failed, 2 a mistake at the prompt, 128 + n ended by signal n."""
-    with ctrl_c.raised():
-        try:
-            code = _main()
-        except SystemExit as ended:
-            code = ended.code
-        except KeyboardInterrupt:
-            code = 130
-        return 130 if ctrl_c.came else code
+    return ctrl_c.exit_code(_main)
 
 
 def _main() -> int:

@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 came = False  # also where a library has swallowed the KeyboardInterrupt, as imports do
 
@@ -24,6 +24,18 @@ def raised() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def exit_code(program: Callable[[], int]) -> int:
+    """The exit code of a command line: what it returns or raises, and 130 after Ctrl-C."""
+    with raised():
+        try:
+            code = program()
+        except SystemExit as ended:
+            code = ended.code
+        except KeyboardInterrupt:
+            code = 130
+        return 130 if came else code
 
 
 def _raise(number: int, frame: object) -> None:

@@ -107,8 +107,9 @@ def restored(plan: Plan, piece: Piece, splits: Sequence[Split]) -> Restoration:
 
 
 def restored_by_baseline(plan: Plan) -> Restoration:
-    """What a method without a network makes of the observation, frame by frame."""
+    """What a method that fits nothing makes of the observation, frame by frame."""
     started = time.perf_counter()
     problem, count = plan.whole.problem, len(plan.whole.problem.observation)
     image = stacked((plan.baseline(problem.part(slice(t, t + 1))) for t in range(count)), count)
-    return conclude_baseline(problem, plan.whole.cell, image, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return conclude_baseline(problem, plan.whole.cell, image, seconds, getattr(plan.baseline, "about", None))

@@ -151,7 +151,8 @@ def quiet() -> Iterator[None]:
                         ".*GPU available but not used.*", ".*`max_epochs` was not set.*",
                         "The `srun` command is available.*",
                         "Found .* in eval mode.*",  # a custom operator is
-                        "Checkpoint directory .* exists and is not empty.*"):  # of a training that goes on
+                        "Checkpoint directory .* exists and is not empty.*",  # of a training that goes on
+                        "Experiment logs directory .* exists and is not empty.*"):
             warnings.filterwarnings("ignore", message=message)
         try:
             yield

@@ -21,6 +21,7 @@ from dip_lab import cli, sweep
 from dip_lab.compose import cell_at, compose
 from dip_lab.experiment import run
 from dip_lab.results.restoration import Restoration
+from dip_lab.training import cli as training
 
 TINY = ("data.size=16", "net.width=4", "net.depth=2", "iterations=60", "log_every=5", "log_every_image=20",
         "logger=none", "device=cpu", "precision=float32", "callbacks.checkpoint.seconds=0",
@@ -95,17 +96,25 @@ def command(tmp_path, monkeypatch, capsys, one_thread):
     monkeypatch.setattr(cli, "FULL_ERROR", False)
     for plot in ("curves", "panel"):
         monkeypatch.setattr(Restoration, plot, lambda self: b"")
+    def main() -> int:
+        sweep.ended.clear()
+        sweep.failures.clear()
+        return cli.main()
+
+    return in_process(main, monkeypatch, capsys)
+
+
+def in_process(main, monkeypatch, capsys):
+    """Runs a command line with arguments in this process: (exit code, all it printed)."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
     def run(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
-        sweep.ended.clear()
-        sweep.failures.clear()
         GlobalHydra.instance().clear()
         HydraConfig.instance().cfg = None  # as in a fresh process
         try:
-            code = cli.main()
+            code = main()
         except SystemExit as ended:
             code = ended.code
         finally:  # Hydra opens dip_lab.log and does not close it before the process ends
@@ -119,6 +128,20 @@ def command(tmp_path, monkeypatch, capsys, one_thread):
         return code, printed.out + printed.err
 
     return run
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch, capsys, one_thread):
+    """Runs `scripts/train.py` with arguments in this process, in an empty folder: (exit code, all it printed)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+
+    def main() -> int:
+        training.failed.clear()
+        training.ended.clear()
+        return training.main()
+
+    return in_process(main, monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ YAMLS = sorted(CONFIGS.rglob("*.yaml"))
 SHORT = ["logger=none", "iterations=3", "log_every=1", "log_every_image=2", "device=cpu", "precision=float32"]
 KEYS = {field.name for field in dataclasses.fields(Summary)} - {"cell", "scores", "output", "average", "own"}
 KEYS |= {*ANSWER, "task", "net", "data", "seed", "config_hash"}
-ELSEWHERE = ("logger", "baseline", "experiment")  # tests/loggers, tests/baselines, below
+ELSEWHERE = ("logger", "baseline", "experiment", "objective")  # tests/loggers, tests/baselines, below, tests/training
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -99,11 +99,13 @@ def test_a_folder_gets_the_files_of_the_design(tmp_path):
 @pytest.mark.parametrize("name", sorted(p.relative_to(CONFIGS / "experiment").with_suffix("").as_posix()
                                         for p in (CONFIGS / "experiment").rglob("*.yaml")))
 def test_every_experiment_composes(name):
-    cfg = compose([f"experiment={name}"])
+    text = (CONFIGS / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+    primary = "train" if "for scripts/train.py" in text else "run"
+    cfg = compose([f"experiment={name}"], name=primary)
     params = cfg.hydra.sweeper.params
     for each in params if OmegaConf.is_list(params) else [params or {}]:
         first = {key: str(values).split(",")[0] for key, values in each.items() if "glob" not in str(values)}
-        cell = compose([f"experiment={name}", *(f"{key}={value}" for key, value in first.items())])
+        cell = compose([f"experiment={name}", *(f"{key}={value}" for key, value in first.items())], name=primary)
         OmegaConf.to_container(cell.task, resolve=True)
     assert not params or cfg.hydra.mode.name == "MULTIRUN", "a table needs hydra.mode: MULTIRUN"
 

@@ -14,6 +14,7 @@ from dip_lab.data.listing import pictures_in
 
 TRIES = 3  # of one download
 LOSSLESS = (".png", ".bmp", ".tif")
+OWN = "dip_lab/"  # how the paths of files begin that come with this package
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,11 @@ def local(path: str, root: str | None = None) -> Path | None:
     """The file that a person means by `path`, if they have it: relative to here, or to one of `roots`.
 
     A file of the registry is looked for in `roots` first. Any lossless extension will do, since some files were
-    published as BMP and copied as PNG.
+    published as BMP and copied as PNG. A file `dip_lab/...` may also be the one that comes with this package.
     """
     registered, here = path in registry(), Path()
-    for folder in [*roots(root), here] if registered else [here, *roots(root)]:
+    own = [Path(__file__).parents[2]] if path.startswith(OWN) else []
+    for folder in [*roots(root), here] if registered else [here, *roots(root), *own]:
         named = folder / os.path.expanduser(path)
         for candidate in [named, *(named.with_suffix(suffix) for suffix in LOSSLESS if registered)]:
             if os.path.isfile(candidate):  # Path's own raises for a name that is too long

@@ -3,13 +3,12 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dip_lab.checks import integer, one_of
-from dip_lab.nets.blocks import ACTIVATIONS, NORMS, PADDINGS, ToImage, norm_act
-from dip_lab.nets.convolution import Conv
+from dip_lab.nets.blocks import ToImage
+from dip_lab.nets.dncnn import DnCNN
 
 
 class FFDNet(nn.Module):
-    """A plain stack of 3x3 convolutions at half size, on four shifted copies of the input; a quarter of DnCNN's cost.
+    """DnCNN's stack of 3x3 convolutions at half size, on four shifted copies of the input: a quarter of the cost.
 
     As a denoiser it is told the noise level by one more plane of its input (`restorer.noise_map`), which is thinned out
     with the picture; the published network enters it once, which is the same for a level that is equal everywhere.
@@ -28,21 +27,7 @@ class FFDNet(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, width: int, layers: int, bias: bool, norm: str,
                  activation: str, padding: str):
         super().__init__()
-        width = integer("net.width", width, 1)
-        layers = integer("net.layers", layers, 2)
-        norm = one_of("net.norm", norm, NORMS)
-        activation = one_of("net.activation", activation, ACTIVATIONS)
-        padding = one_of("net.padding", padding, PADDINGS)
-        inner = [
-            nn.Sequential(Conv(width, width, 3, padding, bias=bias), *norm_act(width, activation, norm))
-            for _ in range(layers - 2)
-        ]
-        self.layers = nn.Sequential(
-            Conv(4 * in_channels, width, 3, padding, bias=bias),
-            ACTIVATIONS[activation](),
-            *inner,
-            Conv(width, 4 * out_channels, 3, padding, bias=bias),
-        )
+        self.layers = DnCNN(4 * in_channels, 4 * out_channels, width, layers, bias, norm, activation, padding).layers
         self.to_image = ToImage()
 
     def forward(self, z: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Turns what was restored into a restoration with its summary."""
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -15,13 +16,14 @@ from dip_lab.runs.identity import Cell
 
 
 @torch.no_grad()
-def conclude_baseline(problem: Problem, cell: Cell, image: Tensor, seconds: float) -> Restoration:
-    """The restoration of a method without a network; there are no curves."""
+def conclude_baseline(problem: Problem, cell: Cell, image: Tensor, seconds: float,
+                      restorer: Mapping[str, Any] | None = None) -> Restoration:
+    """The restoration of a method that fits nothing; there are no curves. `restorer`: what a trained one is."""
     image, unsound = finite(image)
     summary = Summary(
         **about(problem, cell), status="failed" if unsound else "done", error=unsound,
         stop_reason="no iterations: a baseline", **scored(problem, image),
-        seconds=round(seconds, 3), device=platform.processor() or "cpu", versions=versions(),
+        seconds=round(seconds, 3), device=platform.processor() or "cpu", versions=versions(), restorer=restorer,
     )
     return Restoration(image, summary, History(COLUMNS, None), problem.pictures(), [])
 

@@ -45,6 +45,7 @@ class Summary(Mapping[str, Any]):
         frames: how many a clip has.
         members: for several seeds, what each reached.
         parts: for tiles, chunks or frames, what each reached.
+        restorer: for a trained one, what it is: its file's digest, what it was trained on, and which sigma it was told.
     """
 
     cell: Cell
@@ -80,6 +81,7 @@ class Summary(Mapping[str, Any]):
     uncertainty_max: float | None = None
     members: Sequence[Mapping[str, Any]] | None = None
     parts: Sequence[Mapping[str, Any]] | None = None
+    restorer: Mapping[str, Any] | None = None
     versions: Mapping[str, str]
 
     @classmethod

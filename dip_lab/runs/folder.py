@@ -17,6 +17,7 @@ RESULT = "result.json"
 ERROR = "error.txt"
 PREVIEW = "restoration.png"  # what a fit has reached, renewed while it runs
 WEIGHTS = Path("checkpoints", "weights.pt")  # the network as its last iteration left it
+BEST = Path("checkpoints", "best.ckpt")  # the best weights of a training
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from dip_lab.data.registry import digest
 from dip_lab.data.source import Source
 from dip_lab.instantiate import instantiate
-from dip_lab.runs.folder import WEIGHTS
+from dip_lab.runs.folder import BEST, WEIGHTS
 
 # These say where and how a cell is computed and watched, not what it computes.
 AROUND = ("hydra", "logger", "trainer", "name", "rerun", "retry_failed", "threads", "gpu", "device", "experiment",
@@ -118,8 +118,9 @@ def _by_content(value: Any, root: str | None, key: str = "") -> Any:
     if not isinstance(value, str) or key == "_target_":
         return value
     folder = Path(os.path.expanduser(value))
-    if os.path.isfile(folder / WEIGHTS):  # a run whose weights are the start
-        return digest(str(folder / WEIGHTS))
+    for weights in (WEIGHTS, BEST):  # a run whose weights are the start, or a training whose restorer is used
+        if os.path.isfile(folder / weights):
+            return digest(str(folder / weights))
     if key == "path" and os.path.isdir(folder):  # the frames of a clip
         return [digest(str(file)) for file in sorted(folder.iterdir()) if file.is_file()]
     return digest(value, root) or value

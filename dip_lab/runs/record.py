@@ -21,7 +21,7 @@ WHOLE = ("seed", "iterations", "chosen_iteration", "peak_iteration", "parameters
 NUMBERS = ("psnr_last", "uncertainty_mean", "uncertainty_max")  # beside the scores
 FLAGS = ("oracle",)
 NAMED = ("config", "overrides", "versions")
-NAMED_OR_NONE = ("noise_estimate",)
+NAMED_OR_NONE = ("noise_estimate", "restorer")
 LISTED_OR_NONE = ("members", "parts", "guard_events", OWN)
 
 

@@ -7,6 +7,7 @@ value in [0, 1]. It includes clipping, which at sigma 50 takes a sixth of the en
 import math
 import statistics
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -67,6 +68,21 @@ class SharedGaussian(Gaussian):
     def __call__(self, clean: Tensor, seed: int) -> Tensor:
         """Noisy, shaped like `clean`."""
         return _clipped(clean + self.std * _normal(clean[:, :1], seed), self.clip)
+
+
+class Kair(Gaussian):
+    """As Gaussian, not clipped and the same for every picture of a size: the draws of KAIR's tests of denoisers.
+
+    It calls `np.random.seed(0)` before each picture, https://github.com/cszn/KAIR, so the seed of a cell has no effect.
+    """
+
+    def __init__(self, sigma: float | None):
+        super().__init__(sigma, clip=False)
+
+    def __call__(self, clean: Tensor, seed: int) -> Tensor:
+        """Noisy, shaped like `clean`; drawn as (H, W, C), so that the channels of a pixel follow each other."""
+        draws = np.random.RandomState(0).normal(0, self.std, (*clean.shape[-2:], clean.shape[1]))
+        return clean + torch.from_numpy(draws).permute(2, 0, 1).to(clean)
 
 
 class Speckle:

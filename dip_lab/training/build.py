@@ -12,7 +12,6 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.loggers import Logger
 from torch.utils.data import DataLoader
 
 from dip_lab.build import build_net
@@ -20,6 +19,7 @@ from dip_lab.callbacks.interrupt import Interrupt
 from dip_lab.checks import flag, integer, number, one_of
 from dip_lab.compose import recorded
 from dip_lab.instantiate import instantiate
+from dip_lab.loggers.tracker import Tracker
 from dip_lab.precision import autocast_dtype
 from dip_lab.problem import Task
 from dip_lab.runs.files import from_here
@@ -44,14 +44,16 @@ class Plan:
     Attributes:
         trainer: Lightning's, with all callbacks.
         module: what learns.
-        patches: what it learns from.
-        held_out: what it is judged by.
+        data: what it learns from, and what it is judged by.
+        interrupt: knows the signal that ended it.
+        tracker: the loggers, open.
     """
 
     trainer: pl.Trainer
     module: Training
     data: "Data"
     interrupt: Interrupt
+    tracker: Tracker
 
 
 class Data(pl.LightningDataModule):
@@ -83,36 +85,36 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
     pictures = Pictures(source, names, cfg.channels, cfg.patch, cfg.seed)
     objective = instantiate(cfg.objective)
     objective.check(located(cfg.net._target_))
-    noise = noise_of(cfg.task.noise) if objective.degraded else None
-    degradation = Clean() if noise is None else Degradation(partial(copy.deepcopy, task_of(cfg.task, noise)),
-                                                            cfg.restorer.noise_map)
+    degradation = degradation_of(cfg.task, cfg.restorer.noise_map) if objective.degraded else Clean()
     held_out = HeldOut(pictures, held, degradation, HELD_OUT_SIDE, cfg.seed)
     patches = Patches(pictures, degradation, cfg.patch, cfg.batch, cfg.epoch, cfg.seed)
     inputs, targets = patches[0]
     channels, maps = targets.shape[1], inputs.shape[1] - targets.shape[1]
-    card = card_of(cfg, training, noise, channels, maps, len(names))
     net = build_net(cfg, channels + maps, channels)
+    residual = hasattr(net, "to_image") if cfg.restorer.residual == "auto" else cfg.restorer.residual
+    card = card_of(cfg, training, degradation, channels, maps, residual, len(names))
     model = objective.model(net, channels, card.residual, cfg.precision, card.clipped)
-    module = Training(model, objective, instantiate(cfg.optimizer),
-                                   instantiate(cfg.descent.schedule), cfg.iterations, seconds_of(cfg.budget), card)
+    module = Training(model, objective, instantiate(cfg.optimizer), instantiate(cfg.descent.schedule), cfg.iterations,
+                      seconds_of(cfg.budget), card)
     what = f"{training.what} with {card.net} on {card.data.rpartition('/')[2]}"
     interrupt = Interrupt()
     checkpoint = sound_checkpoint(folder)
     last = ModelCheckpoint(folder / LAST.parent, LAST.stem, save_on_train_epoch_end=True, enable_version_counter=False)
     best = ModelCheckpoint(folder / BEST.parent, BEST.stem, monitor=objective.monitor, mode=objective.better,
                            save_on_train_epoch_end=True, enable_version_counter=False)
+    tracker = Tracker([partial(instantiate, node) for node in (cfg.logger or {}).values()],
+                      partial(recorded, cfg, partial(OmegaConf.to_container, resolve=True)))
     if checkpoint:
         module.resume(checkpoint)
         best.load_state_dict(checkpoint["callbacks"][best.state_key])
-    trainer = instantiate(
-        {**OmegaConf.to_container(cfg.trainer, resolve=True), "_partial_": True},
-    )(max_steps=cfg.iterations - module.start, max_epochs=-1, gradient_clip_val=cfg.descent.clip, logger=loggers(cfg),
-      callbacks=[Report(folder, held_out, what), best, last, interrupt], enable_progress_bar=False,
-      enable_model_summary=False, num_sanity_val_steps=0, reload_dataloaders_every_n_epochs=1,
-      log_every_n_steps=min(50, cfg.epoch))
+    trainer = instantiate({**OmegaConf.to_container(cfg.trainer, resolve=True), "_partial_": True})(
+        max_steps=cfg.iterations - module.start, max_epochs=-1, gradient_clip_val=cfg.descent.clip,
+        logger=list(tracker.open()), callbacks=[Report(folder, held_out, what), best, last, interrupt],
+        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1, log_every_n_steps=1)
     trainer.strategy.checkpoint_io = ProvedIO()
     data = Data(patches, held_out, cfg.iterations, cfg.workers)
-    return Plan(trainer, module, data, interrupt)
+    return Plan(trainer, module, data, interrupt, tracker)
 
 
 def sound_checkpoint(folder: Path) -> dict[str, Any] | None:
@@ -135,16 +137,17 @@ def sound_checkpoint(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def card_of(cfg: DictConfig, training: identity.Training, noise: Any, channels: int, maps: int, pictures: int) -> Card:
-    """What is known before the training; of a density, nothing of a degradation (`noise` is None)."""
+def card_of(cfg: DictConfig, training: identity.Training, degradation: Degradation | Clean, channels: int, maps: int,
+            residual: bool, pictures: int) -> Card:
+    """What is known before the training; of a density, nothing of a degradation."""
     net = {key: value for key, value in OmegaConf.to_container(cfg.net, resolve=True).items()
            if key not in ("_target_", *NOT_ITS_OWN)} | _corners(cfg.net)
     common = {"net": training.options["net"], "options": net, "channels": channels, "maps": maps,
-              "task": training.what, "sigma": sigmas(noise), "data": training.options["data"], "pictures": pictures,
+              "task": training.what, "data": training.options["data"], "pictures": pictures,
               "seed": cfg.seed, "objective": training.options["objective"]}
-    if noise is None:
-        return Card(**common, residual=False, noise_map=False, settings={}, noise=None)
-    return Card(**common, residual=cfg.restorer.residual, noise_map=cfg.restorer.noise_map,
+    if isinstance(degradation, Clean):
+        return Card(**common, residual=False, noise_map=False, settings={}, noise=None, sigma=None)
+    return Card(**common, residual=residual, noise_map=cfg.restorer.noise_map, sigma=sigmas(degradation.task().noise),
                 settings={key: cfg.task[key] for key in SETTINGS if key in cfg.task},
                 noise=cfg.task.noise._target_.rpartition(".")[2], clipped=bool(cfg.task.noise.get("clip", False)))
 
@@ -159,8 +162,9 @@ def checked(cfg: DictConfig) -> DictConfig:
     counts = {key: integer(key, cfg[key], low) for key, low in least.items()} | {"seed": integer("seed", cfg.seed)}
     if cfg.channels is not None:
         one_of("channels", cfg.channels, (1, 3))
-    for key in ("residual", "noise_map"):
-        flag(f"restorer.{key}", cfg.restorer[key])
+    flag("restorer.noise_map", cfg.restorer.noise_map)
+    if cfg.restorer.residual != "auto":
+        flag("restorer.residual", cfg.restorer.residual)
     if cfg.descent.clip is not None:
         number("descent.clip", cfg.descent.clip, 0, above=True)
     number("optimizer.lr", cfg.optimizer.lr, 0, above=True)
@@ -188,10 +192,16 @@ def seconds_of(budget: Any) -> float | None:
     return float(found[1]) * UNITS[found[2] or "m"]
 
 
-def task_of(node: DictConfig, noise: Any) -> Task:
-    """The parts of a task, new, with a noise law that is shared."""
+def degradation_of(node: DictConfig, noise_map: bool) -> Degradation:
+    """What a node `task` does to patches.
+
+    Raises:
+        ValueError: something in it cannot work.
+    """
     parts = {key: instantiate(node[key]) for key in ("operator", "observe", "misfit", "evaluation", "view")}
-    return Task(**parts, noise=noise, answer=str(node.answer), given=False, observation=None)
+    noise = noise_of(OmegaConf.to_container(node.noise, resolve=True))
+    task = Task(**parts, noise=noise, answer=str(node.answer), given=False, observation=None)
+    return Degradation(partial(copy.deepcopy, task), noise_map)
 
 
 def sigmas(noise: Any) -> tuple[float, float] | None:
@@ -200,15 +210,6 @@ def sigmas(noise: Any) -> tuple[float, float] | None:
         return noise.ranges.get("sigma")
     std = getattr(noise, "std", None)
     return None if std is None else (round(255 * std, 4), round(255 * std, 4))
-
-
-def loggers(cfg: DictConfig) -> list[Logger]:
-    """The trackers, which are shown the config."""
-    opened = [logger for node in (cfg.logger or {}).values() if (logger := instantiate(node))]
-    settings = recorded(cfg, partial(OmegaConf.to_container, resolve=True)) if opened else {}
-    for logger in opened:
-        logger.log_hyperparams(settings)
-    return opened
 
 
 def _corners(net: DictConfig) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -25,6 +26,7 @@ from dip_lab.data.registry import located
 from dip_lab.instantiate import instantiate
 from dip_lab.nets.torch2017 import set_align_corners
 from dip_lab.nets.weights import shape_of
+from dip_lab.runs.folder import BEST
 from dip_lab.runs.proved import Unproved, prove, write_proved
 from dip_lab.training.density import Density
 from dip_lab.training.restorer import Restorer
@@ -33,7 +35,7 @@ log = logging.getLogger(__name__)
 KEY = "card"
 DENSITY = "likelihood"
 PREFIX = "restorer.net."
-BEST, LAST = Path("checkpoints", "best.ckpt"), Path("checkpoints", "last.ckpt")
+LAST = Path("checkpoints", "last.ckpt")  # beside BEST
 NOT_ITS_OWN = ("lr", "norm_weight", "align_corners")  # keys of a net's YAML that are not arguments of the network
 
 
@@ -145,11 +147,14 @@ def read(path: Path) -> dict[str, Any]:
     try:
         with contextlib.suppress(Unproved):
             prove(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's own, about old files
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or foreign file: the reader may raise anything
         reason = one_line(error)
         if "weights_only" in reason.lower() or "Unsupported" in reason:
             reason = "it holds more than weights and plain values, and reading it might run code"
+        elif not isinstance(error, ValueError):
+            reason = f"it is damaged or cut off ({reason})"
         raise ValueError(f"{path}: cannot be read as a checkpoint: {reason[:150]}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds {type(content).__name__}, no weights")

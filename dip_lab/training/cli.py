@@ -44,6 +44,7 @@ A training that was interrupted goes on where it was, with the same command.
   --cfg job    what will run: every value in it can be changed by its name
 """
 failed: list[Path] = []  # trainings of this process's sweep
+ended: dict[Path, list[str]] = {}  # those that have ended, and the arguments that they are to be evaluated with
 
 register_resolvers()
 
@@ -56,7 +57,10 @@ def job(cfg: DictConfig) -> float | None:
     logging.captureWarnings(True)
     try:
         with explained(HydraConfig.get().overrides.task, PRIMARY):
-            return _trained(cfg, folder)
+            score = _trained(cfg, folder)
+            if cfg.evaluate is not None:
+                ended[folder] = [*map(str, cfg.evaluate), f"name={cfg.name}_evaluation"]
+            return score
     except Exception as error:
         if FULL_ERROR and HydraConfig.get().mode != RunMode.MULTIRUN:
             raise
@@ -107,14 +111,7 @@ def _done(folder: Path, expected: str) -> float | None:
 
 def main() -> int:
     """Exit code: 0 done, 1 a training of a sweep failed, 2 a mistake at the prompt, 128 + n ended by signal n."""
-    with ctrl_c.raised():
-        try:
-            code = _main()
-        except SystemExit as ended:
-            code = ended.code
-        except KeyboardInterrupt:
-            code = 130
-        return 130 if ctrl_c.came else code
+    return ctrl_c.exit_code(_main)
 
 
 def _main() -> int:
@@ -141,4 +138,18 @@ def _main() -> int:
         return 2
     for folder in failed:
         log.error("%s failed", from_here(folder))
-    return int(bool(failed))
+    return _evaluated() or int(bool(failed))
+
+
+def _evaluated() -> int:
+    """Try all trainings of the command on the pictures that `evaluate` names; the exit code."""
+    if not ended:
+        return 0
+    from dip_lab.evaluate import evaluate
+
+    try:
+        evaluate([*map(str, map(from_here, ended)), *next(iter(ended.values()))])
+    except MISTAKES as error:
+        log.error("evaluate: %s", one_line(error))
+        return 2
+    return 0

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from dip_lab.checks import number
@@ -39,16 +38,15 @@ class Drawn:
         return self.law(seed)(clean, seed)
 
 
-def noise_of(node: DictConfig) -> Any:
-    """The law that a node of configs/task/noise names, in which a list of two numbers is a range to draw from.
+def noise_of(values: Mapping[str, Any]) -> Any:
+    """The law that an option of configs/task/noise names, in which a list of two numbers is a range to draw from.
 
     Raises:
         ValueError: a range is not two numbers in order.
     """
-    values = OmegaConf.to_container(node, resolve=True)
     ranges = {key: _range(key, value) for key, value in values.items() if isinstance(value, list)}
     if not ranges:
-        return instantiate(node)
+        return instantiate(values)
     fixed = {key: value for key, value in values.items() if key not in ranges}
     instantiate({**fixed, "_partial_": True})  # refuses what Hydra would; called often, a plain partial is quicker
     arguments = {key: value for key, value in fixed.items() if key != "_target_"}

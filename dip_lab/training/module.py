@@ -1,5 +1,6 @@
 """The Lightning module of a network that learns from pictures."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -21,7 +22,7 @@ class Training(pl.LightningModule):
 
     Args:
         restorer: learns; made by the objective.
-        objective: one of `dip_lab.training.objectives`.
+        objective: one of `dip_lab.objectives`.
         optimizer: makes the optimiser of the weights.
         schedule: step -> factor of the learning rate, which ends at `iterations`.
         iterations: at most this many steps.
@@ -35,8 +36,8 @@ class Training(pl.LightningModule):
         self.restorer, self.objective, self.card = restorer, objective, card
         self.optimizer, self.schedule = optimizer, schedule
         self.iterations, self.budget = iterations, budget
-        self.loss: Tensor | None = None  # summed since `losses` was last 0
-        self.losses = 0
+        self._sum: Tensor | float = 0.0  # of the losses of this epoch
+        self._count = 0
         self.scores: dict[str, float] = {}
         self.start = 0  # steps of earlier launches
         self._before, self._started = 0.0, time.monotonic()  # and their seconds
@@ -68,10 +69,17 @@ class Training(pl.LightningModule):
     def on_train_start(self) -> None:
         self._started = time.monotonic()
 
+    def on_train_epoch_start(self) -> None:
+        self._sum, self._count = 0.0, 0
+
+    @property
+    def loss(self) -> float:
+        """The mean of this epoch's losses."""
+        return float(self._sum) / max(1, self._count)
+
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         loss = self.objective.loss(self.restorer, batch)
-        self.loss = loss.detach() if self.losses == 0 else self.loss + loss.detach()
-        self.losses += 1
+        self._sum, self._count = self._sum + loss.detach(), self._count + 1
         return loss
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer, optimizer_closure=None) -> None:
@@ -91,8 +99,12 @@ class Training(pl.LightningModule):
         self._rows.append(self.objective.scores(self.restorer, batch))
 
     def on_validation_epoch_end(self) -> None:
+        """Raises ValueError where the training has diverged; the checkpoints are those of the epochs before."""
+        if not math.isfinite(self.loss):
+            raise ValueError(f"the loss is not finite after step {self.step}: give a smaller optimizer.lr, or "
+                             "descent.clip=1")
         self.scores = {key: sum(row[key] for row in self._rows) / len(self._rows) for key in self.objective.columns}
-        self.log_dict(self.scores)
+        self.log_dict({**self.scores, "loss": self.loss})
 
     def configure_optimizers(self) -> Optimizer:
         optimizer = self.optimizer(self.restorer.parameters())

@@ -32,7 +32,7 @@ class Report(pl.Callback):
 
     Args:
         folder: of the run.
-        held_out: the pictures that are not trained on; the first one is shown.
+        held_out: the pictures that are not trained on.
         what: such as "denoise with dncnn on bsd400".
     """
 
@@ -64,13 +64,11 @@ class Report(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, module: Training) -> None:
         if trainer.sanity_checking:
             return
-        loss = float(module.loss) / max(1, module.losses) if module.loss is not None else float("nan")
-        module.losses, module.loss = 0, None
         lr = trainer.optimizers[0].param_groups[0]["lr"]
-        self.history.append({"iteration": module.step, "seconds": round(module.seconds, 1), "loss": loss,
+        self.history.append({"iteration": module.step, "seconds": round(module.seconds, 1), "loss": module.loss,
                              "lr": lr, **module.scores})
         if not self._bar:
-            log.info("step %d of %d  loss %.3g  %s  %s", module.step, module.iterations, loss,
+            log.info("step %d of %d  loss %.3g  %s  %s", module.step, module.iterations, module.loss,
                      module.objective.shown(module.scores), self.left(module))
         write_atomic(self.folder / "curves.png", figure_png(curves(self.history, self.what, module.objective.monitor)))
         self.show(module)
@@ -94,8 +92,8 @@ class Report(pl.Callback):
 
     @torch.no_grad()
     def show(self, module: Training) -> None:
-        """`held_out.png`: the first held-out picture, and what the network makes of it."""
-        inputs, problem = self.held_out[0]
+        """`held_out.png`: a held-out picture, and what the network makes of it."""
+        inputs, problem = module.objective.example(self.held_out)
         was = module.training
         module.eval()
         panel = module.objective.panel(module.restorer, (inputs.to(module.device), problem.cpu()))

@@ -34,7 +34,7 @@ def train(cfg: DictConfig, training: Training, folder: Path,
             path.unlink(missing_ok=True)
     with building(), quiet():
         plan = build(cfg, training, folder)
-    with quiet(), plan.interrupt:
+    with quiet(), plan.tracker, plan.interrupt:
         if plan.module.start < plan.module.iterations:
             plan.trainer.fit(plan.module, plan.data)
     score = read(folder / BEST)[KEY]["score"] if (folder / BEST).is_file() else None

@@ -410,7 +410,7 @@ def test_every_row_of_the_registry_is_well_formed():
     assert len(registry.registry()) == len(rows) > 200  # no file twice
     assert len({file.lower() for file in registry.registry()}) == len(rows)  # on a disk that ignores case
     for entry in registry.registry().values():
-        assert re.fullmatch(r"[\w/]+/[\w-]+\.(png|jpg|JPG|bmp)", entry.file)
+        assert re.fullmatch(r"[\w/]+/[\w-]+\.(png|jpg|JPG|bmp|pth)", entry.file)
         assert re.fullmatch("[0-9a-f]{64}", entry.sha256)
         assert re.fullmatch(r"https://raw\.githubusercontent\.com/[\w.-]+/[\w.-]+/[0-9a-f]{40}/[\w./-]+", entry.url)
         assert Path(entry.url).suffix == Path(entry.file).suffix

@@ -19,7 +19,8 @@ KEYS = [*"""task data baseline net latent optimizer stopping average regularizer
     chosen_iteration stop_reason oracle""".split(), *SCORES, "residual_std", "residual_correlation",
     *(f"{score}_output" for score in SCORES), *(f"{score}_average" for score in SCORES), *"""own_scores
     psnr_held_out psnr_last psnr_peak peak_iteration guard_events seconds seconds_per_iteration peak_memory_mb device
-    precision parameters frames uncertainty_mean uncertainty_max members parts versions overrides config""".split()]
+    precision parameters frames uncertainty_mean uncertainty_max members parts restorer versions overrides
+    config""".split()]
 
 
 def given(channels=3, height=13, width=17):

@@ -1,7 +1,6 @@
 """scripts/train.py as a person uses it: it learns, is continued exactly, and says in one line what is wrong."""
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -12,11 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
-from dip_lab.training import cli
 from dip_lab.training.build import seconds_of
 from dip_lab.training.checkpoint import BEST, LAST, load
 
@@ -25,41 +21,14 @@ TINY = ["net=ffdnet", "net.width=4", "net.layers=3", "net.norm=none", "data=trai
         "patch=16", "batch=4", "iterations=6", "epoch=2", "logger=none", "device=cpu", "precision=float32", "threads=1"]
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def photos(tmp_path):
+    """A folder of four small pictures where the command is given."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for number in range(4):
         Image.radial_gradient("L").resize((40 + number, 36)).save(folder / f"{number}.png")
     return folder
-
-
-@pytest.fixture
-def train(tmp_path, photos, monkeypatch, capsys, one_thread):
-    """Runs scripts/train.py in this process, beside the folder `photos`: (exit code, all it printed)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        GlobalHydra.instance().clear()
-        HydraConfig.instance().cfg = None
-        cli.failed.clear()
-        try:
-            code = cli.main()
-        finally:
-            for handler in set(root.handlers) - set(handlers):
-                handler.close()
-            root.handlers[:] = handlers
-            root.setLevel(level)
-            logging.captureWarnings(False)
-            HydraConfig.instance().cfg = None
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
-
-    return run
 
 
 def folder_of(name: str = "train") -> Path:
@@ -139,6 +108,16 @@ def test_a_sweep_trains_each(train):
     assert len(list(Path("outputs/train").glob(f"*/{BEST}"))) == 4
 
 
+def test_what_was_trained_is_evaluated(train):
+    code, said = train("-m", *TINY, "task.sigma=25", "optimizer=sgd,adam", "iterations=2",
+                       "evaluate=['data=folder','data.path=photos','data.clean=true','task.sigma=25']")
+    assert code == 0, said
+    folder = Path("outputs/train_evaluation")
+    assert {"evaluation.md", "evaluation.csv", "report.html"} <= set(os.listdir(folder))
+    assert len(list(folder.glob("*/result.json"))) == 8
+    assert (folder / "evaluation.md").read_text(encoding="utf-8").count("denoise-ffdnet-folder-") >= 2
+
+
 def test_a_budget_ends_in_time(train):
     started = time.monotonic()
     code, said = train(*TINY, "iterations=100000", "epoch=1000000", "budget=2s")
@@ -151,7 +130,7 @@ def test_a_budget_ends_in_time(train):
 @pytest.mark.parametrize("overrides", [
     ["net=dncnn", "net.width=4", "net.layers=3"], ["net=dip_unet", "net.channels=[4,8]"],
     ["net=cvt", "net.channels=[4,8]", "net.depths=[0,1]", "net.heads=[1,2]"], ["net=patch_mlp", "net.width=8"],
-    ["net=pixelcnn", "net.width=4", "net.layers=1", "net.levels=8", "restorer.residual=false"],
+    ["net=pixelcnn", "net.width=4", "net.layers=1", "net.levels=8"],
     ["task=super_resolution", "task.factor=2"], ["task=inpaint"], ["task=jpeg"], ["task=deblur"],
     ["descent/schedule=constant", "optimizer=sgd"], ["optimizer=muon"], ["task/misfit=l1"], ["workers=1"],
 ], ids=" ".join)
@@ -175,10 +154,11 @@ MISTAKES = {
     "channels=3": ["is grey: give channels=1"],
     "channels=2": ["channels=2", "1 or 3"],
     "restorer.noise_map=true task/noise=poisson": ["Poisson has no standard deviation"],
-    "net=pixelcnn": ["PixelCNN makes pictures only", "restorer.residual=false"],
+    "net=pixelcnn restorer.residual=true": ["PixelCNN makes pictures only", "restorer.residual=false"],
     "net=skp": ["net=skp", "did you mean skip"],
     "patches=3": ["patches", "did you mean patch?"],
     "optimizer.lr=0": ["optimizer.lr=0", "above 0"],
+    "restorer.residual=perhaps": ["restorer.residual=perhaps", "true or false"],
     "rerun=maybe": ["rerun=maybe", "true or false"],
     "task.given=true": ["task.given", "degrades clean ones"],
 }
@@ -194,6 +174,11 @@ def test_a_mistake_is_one_line(mistake, train):
     assert len(said.strip().splitlines()) == 1, said
     for part in MISTAKES[mistake]:
         assert part in said
+
+
+def test_a_training_that_diverges_keeps_what_it_had(train):
+    code, said = train(*TINY, "optimizer=sgd", "optimizer.lr=1e9")
+    assert code == 2 and "the loss is not finite after step" in said and "smaller optimizer.lr" in said
 
 
 def test_a_damaged_checkpoint_is_not_continued(train):

@@ -1,0 +1,1 @@
+"""What a training minimises, and how held-out pictures are judged and shown: `objective=`."""
