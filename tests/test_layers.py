@@ -34,9 +34,9 @@ def test_what_the_prompt_and_the_tables_need_comes_without_torch():
 def test_only_build_reads_the_config():
     """Those that compose it, or hand it to build, name the type; nothing behind build does."""
     named = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py") if "DictConfig" in path.read_text()}
-    assert named == {"api.py", "build.py", "cli.py", "compose.py", "experiment.py", "instantiate.py", "search.py",
-                     "training/build.py", "training/cli.py", "training/run.py",
-                     "sweep.py", "loggers/sweep_table.py"}
+    assert named == {"api.py", "build.py", "cli.py", "compose.py", "evaluate.py", "experiment.py", "instantiate.py",
+                     "search.py", "sweep.py", "loggers/sweep_table.py", "training/build.py", "training/cli.py",
+                     "training/run.py"}
 
 
 @pytest.mark.parametrize("lower, upper", [

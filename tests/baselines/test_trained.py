@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import SPOILED, checkpoint, run_of, spoiled
-from shared import shared
+from shared import DATA, shared
 
 from dip_lab.baselines.trained import Learned
 from dip_lab.build import build_problem, load_images
@@ -23,6 +23,7 @@ from dip_lab.tasks.noise import Kair
 from dip_lab.training.checkpoint import load
 from dip_lab.training.restorer import inputs_of
 
+DNCNN = ("baseline=dncnn", f"baseline.root={DATA}", "data=set12", f"data.root={DATA}")
 KAIR = [30.21, 33.10, 30.82, 29.36, 30.41, 29.07, 29.44, 32.41, 30.01, 30.20, 30.08, 30.08]  # Set12, sigma 25
 FREE = {"noise_map": True, "maps": 1, "sigma": (0.0, 55.0)}
 
@@ -234,7 +235,7 @@ def test_kairs_noise_is_numpys(channels):
 
 
 def kair_of(number):
-    cfg = compose(["baseline=dncnn", "data=set12", f"data.name={number:02d}", "task.sigma=25", "task/noise=kair"])
+    cfg = compose([*DNCNN, f"data.name={number:02d}", "task.sigma=25", "task/noise=kair"])
     problem = build_problem(cfg.task, load_images(cfg.data), seed=5)
     return problem.scores(instantiate(cfg.baseline)(problem))["psnr_8bit"]
 
@@ -254,7 +255,7 @@ def test_the_published_numbers():
 
 @shared("Set12", "weights")
 def test_dncnn_is_for_one_sigma():
-    cfg = compose(["baseline=dncnn", "data=set12", "data.name=01", "task.sigma=50"])
+    cfg = compose([*DNCNN, "data.name=01", "task.sigma=50"])
     problem = build_problem(cfg.task, load_images(cfg.data), seed=0)
     with pytest.raises(ValueError, match="^task.sigma=50: dncnn_25.pth was trained for sigma 25"):
         instantiate(cfg.baseline)(problem)
