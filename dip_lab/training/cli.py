@@ -33,9 +33,9 @@ RECORD = "training.json"
 HELP = """\
 Train a restorer on pictures, to use it as a baseline beside untrained networks.
 
-    python scripts/train.py net=dncnn data=train/bsd400 task.sigma=25       DnCNN for one noise level
-    python scripts/train.py net=ffdnet task.sigma=[0,55] restorer.noise_map=true budget=30m
-    python scripts/train.py data=train/folder data.path=photos budget=3m    your own pictures
+    python scripts/train.py task.sigma=[0,55] restorer.noise_map=true budget=30m
+    python scripts/train.py net=dncnn data=train/bsd400 task.sigma=25 optimizer=adam
+    python scripts/train.py data=train/folder data.path=photos budget=2m    your own pictures
     python scripts/train.py objective=likelihood net=pixelcnn patch=32      a density of clean pictures
     python scripts/train.py -m net=dncnn,cvt,patch_mlp optimizer=sgd,adam   one training for each combination
     python run.py baseline=trained baseline.checkpoint=outputs/train/<run> data=file data.path=photo.jpg
