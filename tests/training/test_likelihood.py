@@ -15,9 +15,9 @@ from PIL import Image
 from dip_lab.training import cli
 from dip_lab.training.checkpoint import KEY, Card, density_of, load, load_density, restorer_of, save
 
-TINY = ["optimizer=adam", "objective=likelihood", "net=pixelcnn", "net.width=8", "net.layers=1", "net.levels=9", "data=train/folder",
-        "data.path=photos", "patch=16", "batch=4", "iterations=40", "epoch=20", "optimizer.lr=0.02", "logger=none",
-        "device=cpu", "precision=float32", "threads=1"]
+TINY = ["objective=likelihood", "net=pixelcnn", "net.width=8", "net.layers=1", "net.levels=9", "data=train/folder",
+        "optimizer=adam", "data.path=photos", "patch=16", "batch=4", "iterations=40", "epoch=20", "optimizer.lr=0.02",
+        "logger=none", "device=cpu", "precision=float32", "threads=1"]
 OPTIONS = {"width": 6, "layers": 1, "kernel_first": 3, "kernel": 3, "levels": 6}
 CARD = Card("pixelcnn", OPTIONS, 1, 0, False, False, "likelihood", {}, None, None, "train/folder",
             objective="likelihood")
