@@ -1,6 +1,7 @@
 """The command that runs trained restorers on test sets and writes one table: `scripts/evaluate.py`."""
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -23,6 +24,7 @@ from dip_lab.spelling import own_configs, quoted
 from dip_lab.tables import evaluation as tables
 from dip_lab.tables.evaluation import KAIR, OURS, Column, Value
 from dip_lab.tables.paper_table import Planned, planned
+from dip_lab.training.identity import RECORD
 from dip_lab.utf8 import use_utf8
 
 HELP = """\
@@ -140,10 +142,21 @@ def is_option(name: str) -> bool:
 
 
 def labelled(names: Sequence[str]) -> dict[str, str]:
-    """{what was typed: how the table calls it}: the last part of a path, unless two have the same."""
-    short = {name: name if is_option(name) else Path(name).name if os.path.isdir(name) else Path(name).stem
+    """{what was typed: how the table calls it}.
+
+    The network and the optimiser of a training, or the last part of a path; where two have the same, the whole path.
+    """
+    short = {name: name if is_option(name) else _trained(Path(name)) if os.path.isdir(name) else Path(name).stem
              for name in names}
     return {name: label if list(short.values()).count(label) == 1 else name for name, label in short.items()}
+
+
+def _trained(folder: Path) -> str:
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return f"{record['net']}, {record['optimizer']}"
+    except (OSError, ValueError, KeyError, TypeError):  # not ended yet, or the folder of another program
+        return folder.name
 
 
 def compute(jobs: Sequence[Job]) -> list[Mapping[str, Any]]:

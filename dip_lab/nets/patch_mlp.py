@@ -1,4 +1,4 @@
-"""A perceptron on overlapping patches, https://doi.org/10.1109/CVPR.2012.6247952."""
+"""A perceptron on overlapping patches, https://arxiv.org/abs/1211.1544."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -24,12 +24,11 @@ from dip_lab.runs.files import from_here, write_json
 from dip_lab.runs.sharing import announce
 from dip_lab.spelling import own_configs, spelled
 from dip_lab.streams import keep_open
-from dip_lab.training.identity import training_of
+from dip_lab.training.identity import RECORD, training_of
 from dip_lab.utf8 import use_utf8
 
 log = logging.getLogger(__name__)
 PRIMARY = "train"
-RECORD = "training.json"
 HELP = """\
 Train a restorer on pictures, to use it as a baseline beside untrained networks.
 

@@ -9,6 +9,7 @@ from typing import Any
 from dip_lab.data.training_set import TrainingSet
 from dip_lab.instantiate import instantiate
 
+RECORD = "training.json"  # in the folder of a training that has ended
 # What decides the weights; the rest says where and how they are computed and watched.
 COUNTED = ("objective", "task", "net", "restorer", "optimizer", "descent", "generator", "seed", "iterations", "budget",
            "channels", "patch", "batch", "epoch")
