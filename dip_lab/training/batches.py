@@ -1,6 +1,5 @@
 """What a restorer is trained on: patches, degraded by the same operators and noises as any picture."""
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -74,8 +73,12 @@ class Clean:
 class Pictures:
     """The training pictures in memory, 8 bits each: all of them, or a part that changes from epoch to epoch.
 
-    Raises:
-        ValueError: `channels` is none of null, 1 and 3.
+    Args:
+        source: where they are.
+        names: those to train on.
+        channels: 1 or 3; None: as the pictures are.
+        smallest: side of a patch, px.
+        seed: decides which part an epoch has.
     """
 
     def __init__(self, source: TrainingSet, names: Sequence[str], channels: int | None, smallest: int, seed: int):
@@ -169,7 +172,6 @@ def as_channels(pixels: Tensor, channels: int | None, name: str) -> Tensor:
     raise ValueError(f"{name} is grey: give channels=1, or pictures in colour")
 
 
-@functools.cache
 def _middle(side: int, most: int) -> slice:
     start = max(0, (side - most) // 2)
     return slice(start, start + min(side, most))

@@ -1,18 +1,13 @@
 """A density of pictures: it learns, leaves a checkpoint of its own kind, and needs no task."""
 
 import json
-import logging
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
-from dip_lab.training import cli
 from dip_lab.training.checkpoint import KEY, Card, density_of, load, load_density, restorer_of, save
 
 TINY = ["objective=likelihood", "net=pixelcnn", "net.width=8", "net.layers=1", "net.levels=9", "data=train/folder",
@@ -23,36 +18,13 @@ CARD = Card("pixelcnn", OPTIONS, 1, 0, False, False, "likelihood", {}, None, Non
             objective="likelihood")
 
 
-@pytest.fixture
-def train(tmp_path, monkeypatch, capsys, one_thread):
-    """Runs scripts/train.py in this process, beside a folder of four pictures: (exit code, all it printed)."""
+@pytest.fixture(autouse=True)
+def photos(tmp_path):
+    """A folder of four small pictures where the command is given."""
     (tmp_path / "photos").mkdir()
     for number in range(4):
         picture = Image.radial_gradient("L").resize((40 + number, 36))
         Image.merge("RGB", [picture, picture.rotate(90), picture]).save(tmp_path / "photos" / f"{number}.png")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-
-    def run(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        GlobalHydra.instance().clear()
-        HydraConfig.instance().cfg = None
-        cli.failed.clear()
-        try:
-            code = cli.main()
-        finally:
-            for handler in set(root.handlers) - set(handlers):
-                handler.close()
-            root.handlers[:] = handlers
-            root.setLevel(level)
-            logging.captureWarnings(False)
-            HydraConfig.instance().cfg = None
-        printed = capsys.readouterr()
-        return code, printed.out + printed.err
-
-    return run
 
 
 @pytest.mark.parametrize("channels", [1, 3])
