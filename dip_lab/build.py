@@ -1,10 +1,8 @@
 """From the composed config to objects. The only module that reads a DictConfig; nothing after it sees one."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
@@ -30,7 +28,7 @@ from dip_lab.memory import check_memory
 from dip_lab.module import DeepImagePrior
 from dip_lab.nets.detail import width_for
 from dip_lab.nets.torch2017 import set_align_corners, set_norm_weights
-from dip_lab.nets.weights import initialise, load_weights
+from dip_lab.nets.weights import initialise
 from dip_lab.precision import autocast_dtype
 from dip_lab.problem import Problem, Task
 from dip_lab.randomness import seed_of
@@ -40,6 +38,7 @@ from dip_lab.runs.identity import Cell
 from dip_lab.splits.chunks import Chunks, Frames
 from dip_lab.splits.split import Piece, Split
 from dip_lab.tasks.masks import Alpha
+from dip_lab.training.start import load_start
 from dip_lab.video.generator import ClipGenerator
 from dip_lab.video.mode import Mode
 from dip_lab.video.volume import over_time
@@ -148,11 +147,12 @@ def build_fit(cfg: DictConfig, piece: Piece, callbacks: Sequence[pl.Callback]) -
     folder = cell.folder
     if cell.seed != cfg.seed:
         cfg = OmegaConf.merge(cfg, {"seed": cell.seed})
+    shadow = {name: instantiate(node) for name, node in (cfg.shadow or {}).items()}
+    stopping = Stopping(instantiate(cfg.stopping), shadow)
+    stopping.hold_out(problem, cfg.seed)
     module = build_module(cfg, problem, piece.mode)
     on_gpu = cfg.device in ("auto", "cuda", "gpu") and torch.cuda.is_available()
     check_memory(module.generator, problem, torch.device("cuda" if on_gpu else "cpu"))
-    shadow = {name: instantiate(node) for name, node in (cfg.shadow or {}).items()}
-    stopping = Stopping(instantiate(cfg.stopping), shadow)
     stopping.setup_rules(problem, cfg.seed, module.generator)
     guard, checkpoint, preview, progress = (instantiate(cfg.callbacks[key])
                                             for key in ("guard", "checkpoint", "preview", "progress"))
@@ -229,6 +229,6 @@ def build_net(cfg: DictConfig, in_channels: int, out_channels: int, frames: int 
         initialise(net, cfg.generator.init)
         set_norm_weights(net, cfg.net.get("norm_weight", "ones"))
     set_align_corners(net, cfg.net.get("align_corners", False))
-    if cfg.generator.init_from is not None:
-        load_weights(net, Path(os.path.expanduser(str(cfg.generator.init_from))))
+    if (start := OmegaConf.to_container(cfg.generator, resolve=True)["init_from"]) is not None:
+        net.learned_start = load_start(net, start, out_channels)
     return net

@@ -128,6 +128,7 @@ def conclude(fit: Fit, device: torch.device, interrupted: str | None) -> Restora
         precision="float32" if autocast_dtype(module.generator.precision, device.type) is None else "bf16",
         parameters=sum(parameter.numel() for parameter in module.generator.net.parameters()),
         **spread,
+        restorer=getattr(module.generator.net, "learned_start", None),
         versions=versions(),
     )
     rows = verdicts(rules, psnrs, fit.iterations, peak[0]) if chosen else []

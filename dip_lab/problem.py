@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dip_lab.data.array import check_sides
@@ -54,6 +55,7 @@ class Problem(nn.Module):
         self.name = name
         self.jpeg_quality = jpeg_quality
         self.register_buffer("observation", observation, persistent=False)
+        self._held: Tensor | None = None
         self.register_buffer("target", target, persistent=False)
         self.image_shape = (len(observation), *operator.image_shape(tuple(observation.shape[1:])))
         if hasattr(misfit, "prepare"):  # it depends on the observation
@@ -99,9 +101,11 @@ class Problem(nn.Module):
         return (square * self.counted).sum() / self.counted.expand_as(square).sum()
 
     def hold_out(self, held: Tensor) -> None:
-        """Leave the values of the observation where `held` (its shape, bool) is true out of the misfit."""
+        """Leave the values of the observation where `held` (its shape, bool) is true out of the misfit, and of `guide`.
+        """
         counted = torch.ones_like(self.observation) if self.counted is None else self.counted
         self.counted = counted * ~held
+        self._held = held
 
     def digest(self) -> str:
         """Eight hexadecimal digits of the observation."""
@@ -142,8 +146,16 @@ class Problem(nn.Module):
 
     @torch.no_grad()
     def guide(self) -> Tensor:
-        """What a network gets as its input, made from the observation, `(N, c, H, W)`."""
-        return self.view.guide(self.observation, self.operator)
+        """What a network gets as its input, made from the observation, `(N, c, H, W)`.
+
+        Values that are held out would be known to the network: each is the mean of its neighbours that are not.
+        """
+        observation = self.observation
+        if self._held is not None:
+            counted = self.counted.expand_as(observation)
+            near = F.avg_pool2d(observation * counted, 3, 1, 1) / F.avg_pool2d(counted, 3, 1, 1).clamp(min=1e-6)
+            observation = torch.where(self._held.to(observation.device), near, observation)
+        return self.view.guide(observation, self.operator)
 
     def noise_std(self) -> float | None:
         """Standard deviation of the observation's noise, as estimated from (the first frame of) it.
@@ -189,7 +201,10 @@ class Problem(nn.Module):
         if len(self.observation) > 1:
             operator = operator.of_frames(frames)
         target = None if self.target is None else self.target[frames, :, rows, columns].contiguous()
-        return self._like(self.observation[frames, :, height, width].contiguous(), operator, view, target)
+        part = self._like(self.observation[frames, :, height, width].contiguous(), operator, view, target)
+        if self._held is not None:
+            part.hold_out(self._held[frames, :, height, width])
+        return part
 
     def stacked(self, windows: Sequence[tuple[slice, slice]]) -> "Problem":
         """Equal windows (rows, columns) of a picture as a stack, which one network can restore."""

@@ -73,8 +73,9 @@ def steps_of(overrides, images, device):
         cfg.optimizer.fused = False  # torch knows that the meta device has no fused kernel
     problem = build_problem(cfg.task, images or load_images(cfg.data), cfg.seed)
     problem = problem.part()
-    module = build_module(cfg, problem)
     stopping = Stopping(instantiate(cfg.stopping), {})
+    stopping.hold_out(problem, cfg.seed)
+    module = build_module(cfg, problem)
     stopping.setup_rules(problem, cfg.seed, module.generator)
     guard = instantiate(cfg.callbacks.guard)
     assert isinstance(guard, Guard)

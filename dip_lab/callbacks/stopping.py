@@ -31,13 +31,21 @@ class Stopping(pl.Callback):
         self.reason: str | None = None
         self.kept_weights: list[Tensor] | None = None
 
+    def hold_out(self, problem: Problem, seed: int) -> None:
+        """Let the rule take values out of the misfit, before anything is made of the observation.
+
+        Raises:
+            ValueError: nothing can be held out.
+        """
+        self.rule = self.rule.for_problem(problem)
+        self.rule.hold_out(problem, seed)
+
     def setup_rules(self, problem: Problem, seed: int, generator: Generator) -> None:
         """Tell all rules what is restored. Lightning has a hook called `setup`, hence the longer name.
 
         Raises:
             ValueError: a rule does not work with this problem or generator.
         """
-        self.rule = self.rule.for_problem(problem)
         for rule in (self.rule, *self.shadow.values()):
             rule.setup(problem, seed, generator)
 

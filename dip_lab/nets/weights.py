@@ -60,18 +60,31 @@ def load_weights(net: nn.Module, folder: Path) -> None:
         raise ValueError(f"{path}: cannot be read: {' '.join(str(error).split())[:100]}") from error
     if not isinstance(weights, Mapping):
         raise ValueError(f"{asked}: {WEIGHTS} holds {type(weights).__name__}, no weights: save net.state_dict()")
-    own = {key: tuple(value.shape) for key, value in net.state_dict().items()}
-    theirs = {key: shape_of(value) for key, value in weights.items()}
-    for key in own | theirs:
-        if own.get(key) != theirs.get(key):
-            raise ValueError(
-                f"{asked}: fitted another network: {str(key)[:100]} is {theirs.get(key, 'absent')} there and "
-                f"{own.get(key, 'absent')} here; give the same net and values, latent depth and colours"
-            )
+    take(net, weights, asked, "fitted another network")
+
+
+def take(net: nn.Module, weights: Mapping[str, Any], asked: str, what: str) -> None:
+    """Load weights of any floating type, all of which the network must have.
+
+    Args:
+        net: takes them.
+        weights: by their names.
+        asked: what the user said, for an error.
+        what: where they come from, for an error.
+
+    Raises:
+        ValueError: they are those of another network, or not finite.
+    """
+    own = net.state_dict()
+    for key in own | dict(weights):
+        mine, theirs = (shape_of(each[key]) if key in each else "absent" for each in (own, weights))
+        if mine != theirs:
+            raise ValueError(f"{asked}: {what}: {str(key)[:100]} is {theirs} there and {mine} here; give the same net "
+                             "and values, latent depth and colours")
     for key, value in weights.items():
         if not value.isfinite().all():
-            raise ValueError(f"{asked}: {key} of {WEIGHTS} is not finite: give the folder of a sound run")
-    net.load_state_dict(weights)
+            raise ValueError(f"{asked}: {key} is not finite: give weights of a sound run")
+    net.load_state_dict({key: value.to(own[key].dtype) for key, value in weights.items()})
 
 
 def shape_of(value: Any) -> tuple[int, ...] | str:

@@ -45,7 +45,8 @@ class Summary(Mapping[str, Any]):
         frames: how many a clip has.
         members: for several seeds, what each reached.
         parts: for tiles, chunks or frames, what each reached.
-        restorer: for a trained one, what it is: its file's digest, what it was trained on, and which sigma it was told.
+        restorer: what was trained on pictures, a baseline or the start of a fit: its file's digest, what it was trained
+            on and, for a baseline, which sigma it was told. None: nothing was.
     """
 
     cell: Cell

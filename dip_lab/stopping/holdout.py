@@ -17,7 +17,8 @@ class Holdout(Minimum):
     A random `share` of the observed values is left out of the misfit. Their noise is independent of what was fitted, so
     the mean square of A(x) - y there is that of the error plus a constant, whatever the noise. This requires noise
     that is independent from value to value (not that of a JPEG or of a demosaicked photo). For super-resolution the
-    values are those of the small picture. The price is that the fit sees less data. This is cross-validation; for
+    values are those of the small picture. An input that is made of the observation has the mean of their neighbours in
+    their place. The price is that the fit sees less data. This is cross-validation; for
     denoising, the same idea is Noise2Self, https://arxiv.org/abs/1901.11365
 
     The error at the held-out values is lowest a little before that of the whole image: a value that is fitted knows
@@ -33,7 +34,7 @@ class Holdout(Minimum):
         min_start: no candidate before this iteration.
 
     Raises:
-        ValueError: an argument is out of its range; in `setup`, the picture is too small for the share.
+        ValueError: an argument is out of its range; in `hold_out`, the picture is too small for the share.
     """
 
     uses_observation = changes_fit = True
@@ -49,8 +50,7 @@ class Holdout(Minimum):
         self.least = number("stopping.least", least, 0, 1, below=True)
         self._until = None
 
-    def setup(self, problem: Any, seed: int, generator: Any = None) -> None:
-        super().setup(problem, seed, generator)
+    def hold_out(self, problem: Any, seed: int) -> None:
         observation = problem.observation
         held = torch.rand(observation.shape, generator=generator_of(seed, "holdout")) < self.share
         if problem.counted is not None:

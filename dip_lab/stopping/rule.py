@@ -53,6 +53,13 @@ class StoppingRule:
         self.kept_average: Tensor | None = None
         self._allocated_for: tuple | None = None
 
+    def hold_out(self, problem: Any, seed: int) -> None:
+        """Take values out of the misfit, before a latent or anything else is made of the observation. Default: none.
+
+        Raises:
+            ValueError: nothing can be held out.
+        """
+
     def setup(self, problem: Any, seed: int, generator: Any = None) -> None:
         """Tell the rule, before the fit, which `Problem` is restored and, if there is one, by which generator.
 

@@ -1,7 +1,7 @@
 """The cells of a group's folder, read from their result.json and history.csv alone. No torch."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +39,7 @@ class Row:
     @property
     def method(self) -> str:
         """The network, or the baseline that is used instead."""
-        return self.result.get("baseline") or self.result.get("net") or self.folder.name
+        return self.result.get("baseline") or net_of(self.result) or self.folder.name
 
     def value(self, key: str) -> Any:
         """A number or word of result.json, else the value of a config key such as `optimizer.lr`; None: not there.
@@ -52,6 +52,8 @@ class Row:
             return self.status
         if key == "cell":
             return self.folder.name
+        if key == "net":
+            return net_of(self.result)
         if key in self.result:
             return self.result[key]
         node: Any = self.result.get("config", {})
@@ -64,6 +66,16 @@ class Row:
         rows = read_rows(self.folder / "history.csv")
         known = [{key: value for key, value in row.items() if math.isfinite(value)} for row in rows]
         return {key: [row.get(key) for row in known] for key in CURVES} if rows else {}
+
+
+def net_of(result: Mapping[str, Any]) -> str | None:
+    """The network of a result, and that its fit began with weights trained on pictures; None: a baseline.
+
+    >>> net_of({"net": "skip", "restorer": None}), net_of({"net": "skip", "restorer": {"data": "train/bsds500"}})
+    ('skip', 'skip, learned start')
+    """
+    net = result.get("net")
+    return f"{net}, learned start" if net and result.get("restorer") else net
 
 
 def read_cells(group: Path) -> list[Row]:

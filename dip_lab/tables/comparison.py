@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from dip_lab.results.png import figure_png
 from dip_lab.runs.folder import read_result
-from dip_lab.tables.cells import Row
+from dip_lab.tables.cells import Row, net_of
 
 SHOWN = 40  # curves of one task: more cannot be told apart
 STYLES = ("-", "--", ":", "-.")
@@ -59,6 +59,7 @@ def curves_of(group: Path) -> list[Curve]:
 
 def _label(result: dict, alike: list[dict]) -> str:
     """What tells a cell from the others of its task; its network, where nothing does."""
+    result, *alike = ({**each, "net": net_of(each)} for each in (result, *alike))
     varied = [key for key in VARIED if len({other.get(key) for other in alike}) > 1] or ["net"]
     return ", ".join(f"seed {result.get(key)}" if key == "seed" else str(result.get(key)) for key in varied)
 

@@ -12,6 +12,7 @@ from dip_lab import plain
 from dip_lab.runs.folder import RESULT, read_result
 from dip_lab.runs.identity import selected
 from dip_lab.scores import SCORES
+from dip_lab.tables.cells import net_of
 from dip_lab.tables.grid import as_markdown
 from dip_lab.tables.paper_table import Planned
 
@@ -87,7 +88,7 @@ def of_dip(outputs: Path, observations: Mapping[str, tuple[Column, str]]) -> lis
         if (known := observations.get(str(result.get("observation")))) is None:
             continue
         regularizer = result.get("regularizer") or "none"
-        net = result["net"] if regularizer == "none" else f"{result['net']}+{regularizer}"
+        net = net_of(result) if regularizer == "none" else f"{net_of(result)}+{regularizer}"
         value = value_of(result, f"DIP {net} ({path.parent.parent.name})", *known)
         values += [value] if value else []
     return values

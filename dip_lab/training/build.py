@@ -93,7 +93,7 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
     net = build_net(cfg, channels + maps, channels)
     residual = hasattr(net, "to_image") if cfg.restorer.residual == "auto" else cfg.restorer.residual
     card = card_of(cfg, training, degradation, channels, maps, residual, len(names))
-    model = objective.model(net, channels, card.residual, cfg.precision, card.clipped)
+    model = objective.model(net, card, cfg.precision)
     module = Training(model, objective, instantiate(cfg.optimizer), instantiate(cfg.descent.schedule), cfg.iterations,
                       seconds_of(cfg.budget), card)
     what = f"{training.what} with {card.net} on {card.data.rpartition('/')[2]}"
@@ -149,7 +149,8 @@ def card_of(cfg: DictConfig, training: identity.Training, degradation: Degradati
         return Card(**common, residual=False, noise_map=False, settings={}, noise=None, sigma=None)
     return Card(**common, residual=residual, noise_map=cfg.restorer.noise_map, sigma=sigmas(degradation.task().noise),
                 settings={key: cfg.task[key] for key in SETTINGS if key in cfg.task},
-                noise=cfg.task.noise._target_.rpartition(".")[2], clipped=bool(cfg.task.noise.get("clip", False)))
+                noise=cfg.task.noise._target_.rpartition(".")[2], clipped=bool(cfg.task.noise.get("clip", False)),
+                own_norms=cfg.restorer.own_norms)
 
 
 def checked(cfg: DictConfig) -> DictConfig:
@@ -163,6 +164,7 @@ def checked(cfg: DictConfig) -> DictConfig:
     if cfg.channels is not None:
         one_of("channels", cfg.channels, (1, 3))
     flag("restorer.noise_map", cfg.restorer.noise_map)
+    flag("restorer.own_norms", cfg.restorer.own_norms)
     if cfg.restorer.residual != "auto":
         flag("restorer.residual", cfg.restorer.residual)
     if cfg.descent.clip is not None:

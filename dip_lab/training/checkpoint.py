@@ -62,6 +62,7 @@ class Card:
         score: of the held-out pictures: PSNR in dB, or what the objective watches.
         objective: the option of configs/objective; "likelihood" is a density, anything else a restorer.
         clipped: the noise that it was trained with was clipped to [0, 1].
+        own_norms: its norms take their statistics from the picture itself, as in a fit.
     """
 
     net: str
@@ -82,6 +83,7 @@ class Card:
     score: float | None = None
     objective: str = "restoration"
     clipped: bool = False
+    own_norms: bool = False
 
     @classmethod
     def of(cls, values: Any) -> "Card":
@@ -120,7 +122,12 @@ class Trained:
     @property
     def about(self) -> dict[str, Any]:
         """For the summary of what it restores."""
-        return {"checkpoint": str(self.path), "sha256": self.sha256, **asdict(self.card)}
+        return about(self.path, self.card)
+
+
+def about(path: Path, card: Card) -> dict[str, Any]:
+    """What a file is, for the summary of what it has a part in."""
+    return {"checkpoint": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **asdict(card)}
 
 
 class ProvedIO(TorchCheckpointIO):
@@ -196,20 +203,33 @@ def load_density(checkpoint: str, root: str | None = None, precision: str = "flo
 
 
 def _loaded(checkpoint: str, root: str | None, made: Callable[[Card], Restorer | Density]) -> Trained:
-    path = file_of(checkpoint, root)
-    content = read(path)
+    path, card, weights = weights_of(checkpoint, root)
     try:
-        if KEY in content:
-            card = Card.of(content[KEY])
-            weights = {key.removeprefix(PREFIX): value for key, value in content.get("state_dict", {}).items()
-                       if key.startswith(PREFIX)}
-        else:
-            card, weights = _kair(content)
         restorer = made(card)
         _fill(restorer, weights)
     except ValueError as error:
         raise ValueError(f"{path}: {one_line(error)}") from error
     return Trained(restorer.eval(), card, path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def weights_of(checkpoint: str, root: str | None = None) -> tuple[Path, Card, dict[str, Tensor]]:
+    """The file, its card and the weights of its network, by their names there.
+
+    Args: as those of `load`.
+
+    Raises:
+        ValueError: it cannot be read, or is none that dip_lab knows.
+    """
+    path = file_of(checkpoint, root)
+    content = read(path)
+    try:
+        if KEY not in content:
+            return path, *_kair(content)
+        weights = {key.removeprefix(PREFIX): value for key, value in content.get("state_dict", {}).items()
+                   if key.startswith(PREFIX)}
+        return path, Card.of(content[KEY]), weights
+    except ValueError as error:
+        raise ValueError(f"{path}: {one_line(error)}") from error
 
 
 def save(path: Path, card: Card, restorer: Restorer, dtype: torch.dtype = torch.float32) -> None:
@@ -228,7 +248,12 @@ def restorer_of(card: Card, precision: str = "float32") -> Restorer:
     if card.objective == DENSITY:
         raise ValueError("is a density of pictures (objective=likelihood) and restores none by itself: "
                          "give baseline=pixelcnn_map")
-    return Restorer(net_of(card), card.channels, card.residual, precision, card.clipped)
+    return restorer_with(net_of(card), card, precision)
+
+
+def restorer_with(net: nn.Module, card: Card, precision: str = "float32") -> Restorer:
+    """The restorer of a card whose network is there already."""
+    return Restorer(net, card.channels, card.residual, precision, card.clipped, card.own_norms)
 
 
 def density_of(card: Card, precision: str = "float32") -> Density:
@@ -250,10 +275,9 @@ def net_of(card: Card) -> nn.Module:
         ValueError: there is no such network, or it does not take these options.
     """
     name = plain_name("net", card.net)
-    file = config_folder() / "net" / f"{name}.yaml"
-    if not file.is_file():
+    if name not in options("net"):
         raise ValueError(f"its network {name!r} is none of dip_lab's: {', '.join(options('net'))}")
-    own = {key: value for key, value in OmegaConf.to_container(OmegaConf.load(file)).items() if key != "defaults"}
+    own = _node(name)
     for key, value in card.options.items():
         if key not in own or key == "_target_" or not _is_plain(value):
             raise ValueError(f"its network {name} takes no {key}={value}")
@@ -262,8 +286,15 @@ def net_of(card: Card) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         net = instantiate(OmegaConf.create({"net": arguments}).net, in_channels=card.channels + card.maps,
                           out_channels=card.channels)
-    set_align_corners(net, node.get("align_corners", False))
+    set_align_corners(net, card.options.get("align_corners", False))
     return net
+
+
+def _node(net: str) -> dict[str, Any]:
+    """The values of an option of configs/net, with those of the options that it is made from."""
+    own = OmegaConf.to_container(OmegaConf.load(config_folder() / "net" / f"{net}.yaml"))
+    others = [name for name in own.pop("defaults", []) if isinstance(name, str) and name != "_self_"]
+    return {key: value for node in (*map(_node, others), own) for key, value in node.items()}
 
 
 def _is_plain(value: Any) -> bool:

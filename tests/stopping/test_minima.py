@@ -97,13 +97,18 @@ def averages_of(outputs, decay=0.8):
     return averages
 
 
+def begin(rule, problem, seed):
+    rule.hold_out(problem, seed)
+    rule.setup(problem, seed)
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("start", [0, 25])
 @pytest.mark.parametrize("name", RULES)
 def test_equals_the_definition(name, start, seed, problem, trajectory):
     make, definition = RULES[name]
     problem, rule = problem(noise=NoNoise() if name == "least" else None), make(start)
-    rule.setup(problem, seed=3)
+    begin(rule, problem, seed=3)
     outputs = trajectory(problem, seed=seed)
     averages = averages_of(outputs)
     values = definition(outputs, averages, problem, rule)
@@ -122,7 +127,7 @@ def test_resumed_state_is_bit_exact(name, problem, trajectory):
     averages = averages_of(outputs)
     straight, first, second = (made(name) for _ in range(3))
     for rule in (straight, first, second):
-        rule.setup(problem(), seed=3)
+        begin(rule, problem(), seed=3)
     watched(straight, outputs, averages)
     watched(first, outputs[:50], averages[:50])
     second.load_state_dict(copy.deepcopy(first.state_dict()))
@@ -151,7 +156,7 @@ def assert_equal(a, b):
 
 def test_holdout_finds_the_peak_of_the_average_and_leaves_the_values_out(problem, trajectory):
     problem, rule = problem(), holdout(patience=40)
-    rule.setup(problem, seed=1)
+    begin(rule, problem, seed=1)
     assert 0.1 < rule.held.float().mean() < 0.3
     image = problem.target.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(problem.misfit(image), image)
@@ -172,8 +177,22 @@ def test_holdout_finds_the_peak_of_the_average_and_leaves_the_values_out(problem
 def test_with_noise_any_decrease_counts(problem, noise, least):
     rule, problem = holdout(least=0.05), problem()
     problem.noise = noise  # None: a given observation
-    rule.setup(problem, seed=3)
+    begin(rule, problem, seed=3)
     assert rule.least == least
+
+
+def test_what_is_held_out_is_not_in_the_input_either(problem):
+    problem, rule = problem(), holdout()
+    before = problem.guide()
+    rule.hold_out(problem, seed=1)
+    after, held = problem.guide(), rule.held
+    assert torch.equal(after[~held], before[~held]) and torch.equal(problem.observed(), before)
+    problem.observation = problem.observation + held * 0.3  # whatever these values are, the input stays
+    assert torch.equal(problem.guide(), after) and torch.equal(problem.part(slice(0, 1)).guide(), after)
+    one = held.nonzero()[7].tolist()
+    rows, columns = (slice(max(0, place - 1), place + 2) for place in one[2:])
+    near = before[0, one[1], rows, columns][~held[0, one[1], rows, columns]]
+    assert float(after[tuple(one)]) == pytest.approx(float(near.mean()), rel=1e-4)
 
 
 def test_holdout_takes_from_what_is_known(problem):
@@ -181,14 +200,14 @@ def test_holdout_takes_from_what_is_known(problem):
     masking.known = (torch.arange(12 * 14).reshape(1, 1, 12, 14) % 2).float()
     inpainting = problem(operator=masking)
     rule = holdout(share=0.5, patience=9)
-    rule.setup(inpainting, seed=1)
+    begin(rule, inpainting, seed=1)
     assert rule.held.any() and not (rule.held & (masking.known == 0)).any()
 
 
 def test_holdout_of_super_resolution_is_in_the_small_picture(problem):
     enlarged = problem(operator=Downsample(2, Box(border="renormalise")))
     rule = holdout(share=0.5, patience=9)
-    rule.setup(enlarged, seed=1)
+    begin(rule, enlarged, seed=1)
     assert rule.held.shape == (1, 3, 6, 7)
     rule.observe(1, enlarged.target, None)
     error = (enlarged.operator(enlarged.target) - enlarged.observation)[rule.held].square().mean()
@@ -198,7 +217,7 @@ def test_holdout_of_super_resolution_is_in_the_small_picture(problem):
 def test_a_rule_looks_every_so_often(problem, trajectory):
     problem = problem()
     rule = holdout(every=5, patience=40)
-    rule.setup(problem, seed=1)
+    begin(rule, problem, seed=1)
     outputs = trajectory(problem)
     looks = []
     for iteration, output in enumerate(outputs, 1):
@@ -210,7 +229,7 @@ def test_a_rule_looks_every_so_often(problem, trajectory):
 def test_self_validation_finds_where_outputs_are_alike(problem, trajectory):
     problem, rule = problem(), SelfValidation(size=6, code=8, memory=40, batch=16, lr=0.003, smoothing=0.5, every=1,
                                               patience=60, min_start=0)
-    rule.setup(problem, seed=3)
+    begin(rule, problem, seed=3)
     outputs = trajectory(problem, length=300, turn=150)
     watched(rule, outputs, outputs)
     assert 110 < rule.chosen_iteration < 200
@@ -236,7 +255,7 @@ def test_wrong_arguments_name_their_key(make, message):
 
 def test_holdout_of_nothing_is_refused(problem):
     with pytest.raises(ValueError, match=r"stopping\.share=1e-09: no value is held out"):
-        holdout(share=1e-9).setup(problem(), seed=0)
+        holdout(share=1e-9).hold_out(problem(), seed=0)
 
 
 def test_inpainting_does_not_wait_for_falls_that_nobody_sees():
