@@ -207,10 +207,10 @@ def build_generator(cfg: DictConfig, problem: Problem, mode: Mode | None = None)
         cfg = OmegaConf.merge(cfg, {"net": {"width": width_for(problem.observed(), problem.operator.known)}})
     net = build_net(cfg, latents[0].depth, channels, mode.kernel if count > 1 else 1)
     check_latent(net, latents[0])
-    coarse = cfg.generator.coarse_to_fine
+    rest = (height, width), cfg.precision, cfg.seed, cfg.generator.coarse_to_fine, cfg.generator.frozen_norms
     if count == 1:
-        return Generator(net, latents[0], (height, width), cfg.precision, cfg.seed, coarse)
-    return ClipGenerator(net, latents, channels, count, step, mode, (height, width), cfg.precision, cfg.seed, coarse)
+        return Generator(net, latents[0], *rest)
+    return ClipGenerator(net, latents, channels, count, step, mode, *rest)
 
 
 def build_net(cfg: DictConfig, in_channels: int, out_channels: int, frames: int = 1) -> nn.Module:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dip_lab.checks import integer
+from dip_lab.checks import flag, integer
 from dip_lab.frames import ALL
 from dip_lab.precision import autocast_dtype
 
@@ -26,14 +26,17 @@ class Generator(nn.Module):
         precision: auto, bf16 or float32: arithmetic inside the network; the image is always float32.
         coarse_to_fine: `factor` and `iterations`: in the first `iterations`, images are made at 1 / factor of the
             size, from every factor-th value of the latent, and enlarged bilinearly; the weights are kept after that.
+        frozen_norms: the network's batch norms use the running mean and variance that its weights came with, and leave
+            them as they are; otherwise those of the picture.
 
     Raises:
         ValueError: `coarse_to_fine` is out of its range, or the latent is small already.
     """
 
     def __init__(self, net: nn.Module, latent: nn.Module, size: tuple[int, int], precision: str, seed: int,
-                 coarse_to_fine: Mapping[str, int]):
+                 coarse_to_fine: Mapping[str, int], frozen_norms: bool = False):
         super().__init__()
+        self.frozen_norms = flag("generator.frozen_norms", frozen_norms)
         self.factor = integer("generator.coarse_to_fine.factor", coarse_to_fine["factor"], 1)
         self.coarse_iterations = integer("generator.coarse_to_fine.iterations", coarse_to_fine["iterations"], 0)
         if self.factor > 1 and latent.kind == "coarse":
@@ -50,6 +53,15 @@ class Generator(nn.Module):
         upscale = getattr(net, "upscale", 1)
         latent.prepare(*(side // upscale for side in padded), seed)
         self.to(memory_format=torch.channels_last)
+
+    def train(self, mode: bool = True) -> "Generator":
+        """As in torch, except for norms that are frozen."""
+        super().train(mode)
+        if self.frozen_norms:
+            for layer in self.net.modules():
+                if isinstance(layer, nn.BatchNorm2d):
+                    layer.eval()
+        return self
 
     def forward(self, iteration: int | None = None) -> Tensor:
         """The image of one iteration, `(1, C, H, W)` float32 in [0, 1]; None: the image of the latent without jitter.

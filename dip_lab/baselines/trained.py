@@ -82,21 +82,13 @@ class Learned:
         if planes < 1 or (planes != card.channels and 1 not in (planes, card.channels)):
             raise ValueError(f"baseline.checkpoint={trained.path}: takes pictures of {card.channels} channels and "
                              f"{card.maps} maps, {problem.name} has {inputs.shape[1]} planes: give another checkpoint")
-        picture, maps = inputs[:, :planes], inputs[:, planes:]
         if planes > card.channels:
             self._say(logging.INFO, f"{called(trained)} is for grey pictures: it restores each channel on its own")
-            picture, maps = picture.transpose(0, 1), maps.expand(planes, -1, -1, -1)
         elif planes < card.channels:
             self._say(logging.INFO, f"{called(trained)} is for colour pictures: the grey one is given to it as three "
                       "equal channels, whose noise is then equal too, and the mean of its answer counts")
-            picture = picture.expand(-1, card.channels, -1, -1)
-        restorer, whole = trained.restorer.to(inputs.device), max(inputs.shape[-2:])
-        with torch.no_grad():
-            image = restorer.tiled(torch.cat([picture, maps], 1), self.tile or whole, self.overlap)
-        if planes > card.channels:
-            image = image.transpose(0, 1)
-        elif planes < card.channels:
-            image = image.mean(1, keepdim=True)
+        image = trained.restored(inputs[:, :planes], inputs[:, planes:], self.tile or max(inputs.shape[-2:]),
+                                 self.overlap)
         told = None if std is None else round(LEVELS * std, 2)
         self.about = {**trained.about, "sigma": self._range_of(trained), "told": told if card.noise_map else None,
                       "told_by": source if card.noise_map else None}

@@ -1,9 +1,17 @@
-"""Denoisers for RED: any callable array -> array, both (H, W, C) float32 in [0, 1], that uses one thread."""
+"""Denoisers for RED and plug and play: any callable array -> array, both (H, W, C) float32 in [0, 1]."""
+
+from collections.abc import Mapping
 
 import numpy as np
+import torch
 from skimage import restoration
+from torch import Tensor, nn
 
-from dip_lab.checks import flag, integer, number
+from dip_lab.checks import file_name, flag, integer, number
+from dip_lab.training.checkpoint import load
+from dip_lab.training.restorer import LEVELS
+
+TILE, OVERLAP = 512, 32  # px: larger images are denoised in windows
 
 
 class NonLocalMeans:
@@ -53,3 +61,100 @@ class TVChambolle:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         return restoration.denoise_tv_chambolle(image, self.weight, channel_axis=-1)
+
+
+class BM3D:
+    """Block matching and 3-D filtering, CBM3D for a colour picture. https://doi.org/10.1109/TIP.2007.901238
+
+    Args:
+        sigma: standard deviation of the noise to remove, in 8-bit units.
+
+    Raises:
+        ValueError: `sigma` is not positive, or the package `bm3d` is not installed.
+    """
+
+    def __init__(self, sigma: float) -> None:
+        self.sigma = number("regularizer.red.denoiser.sigma", sigma, 0, above=True) / LEVELS
+        try:
+            import bm3d
+        except ImportError as error:
+            raise ValueError("regularizer/red/denoiser=bm3d needs the package bm3d, free for non-commercial use only "
+                             "(its licence): pip install bm3d") from error
+        self.package, self.profile = bm3d, bm3d.BM3DProfile()
+        self.profile.num_threads = 1  # more may change the order of sums, so the result
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        run, values = (self.package.bm3d_rgb, image) if image.shape[2] == 3 else (self.package.bm3d, image[..., 0])
+        return run(values, self.sigma, self.profile).reshape(image.shape).astype(np.float32)
+
+
+class Trained:
+    """A denoiser that scripts/train.py trained, or the one that comes with dip_lab; it is never differentiated.
+
+    One for grey pictures denoises each channel of a colour picture on its own.
+
+    Args:
+        checkpoint: the folder of a training, or a file of weights; or {"grey": ..., "colour": ...}.
+        sigma: standard deviation of the noise to remove, in 8-bit units; a network without a noise map, and with a
+            range of sigmas, is not told.
+
+    Raises:
+        ValueError: `sigma` is outside the range that the denoiser was trained for; it was trained for another task, or
+            cannot be read.
+    """
+
+    def __init__(self, checkpoint: str | Mapping[str, str] | None, sigma: float) -> None:
+        key = "regularizer.red.denoiser"
+        if not checkpoint:
+            raise ValueError(f"{key}.checkpoint=null: give {key}.checkpoint=outputs/train/<run>, or a file of weights")
+        both = isinstance(checkpoint, Mapping)
+        if both and set(checkpoint) != {"grey", "colour"}:
+            raise ValueError(f"{key}.checkpoint={dict(checkpoint)}: give one file, or one as grey and one as colour")
+        files = checkpoint if both else dict.fromkeys(("grey", "colour"), checkpoint)
+        self.sigma = number(f"{key}.sigma", sigma, 0, above=True)
+        self.trained = {file: load(file_name(f"{key}.checkpoint", file)) for file in files.values()}
+        self.files = files
+        for file, trained in self.trained.items():
+            card, given = trained.card, f"{key}.checkpoint={file}"
+            if card.task != "denoise":
+                raise ValueError(f"{given}: was trained for task={card.task}: give a denoiser")
+            low, high = card.sigma or (0, LEVELS)
+            if not low - 1 <= self.sigma <= high + 1:
+                spelled = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+                raise ValueError(f"{key}.sigma={sigma:g}: {given} was trained for sigma {spelled}: give another sigma, "
+                                 "or another checkpoint")
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        trained = self.trained[self.files["grey" if image.shape[2] == 1 else "colour"]]
+        picture = _tensor(image)
+        level = picture.new_full((1, 1, *picture.shape[2:]), self.sigma / LEVELS)
+        return _array(trained.restored(picture, level if trained.card.noise_map else level[:, :0], TILE, OVERLAP))
+
+
+class Deepinv:
+    """Any denoiser of deepinv, https://deepinv.github.io, or another module whose `forward` takes (x, sigma).
+
+    Args:
+        model: takes images (1, C, H, W) in [0, 1] and the standard deviation of their noise in that unit.
+        sigma: of the noise to remove, in 8-bit units.
+
+    Raises:
+        ValueError: `sigma` is not positive.
+    """
+
+    def __init__(self, model: nn.Module, sigma: float) -> None:
+        self.model, self.sigma = model.eval(), number("regularizer.red.denoiser.sigma", sigma, 0, above=True) / LEVELS
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            return _array(self.model(_tensor(image), self.sigma))
+
+
+def _tensor(image: np.ndarray) -> Tensor:
+    """(H, W, C) as (1, C, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+
+
+def _array(image: Tensor) -> np.ndarray:
+    """(1, C, H, W) as (H, W, C) in [0, 1]."""
+    return image[0].float().clamp(0, 1).permute(1, 2, 0).numpy()

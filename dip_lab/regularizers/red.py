@@ -1,34 +1,34 @@
 """Regularisation by denoising."""
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from dip_lab.checks import integer, number
+from dip_lab.checks import integer, number, one_of
 from dip_lab.frames import ALL
+from dip_lab.regularizers.background import Background, Denoiser
 from dip_lab.regularizers.regularizer import Regularizer
 
-Denoiser = Callable[[np.ndarray], np.ndarray]  # (H, W, C) float32 in [0, 1] -> the same
+STEPS = ("fixed_point", "gradient", "mixed")
 
 
 class RED(Regularizer):
     """mu * mean (x - (v - u))^2, where v follows both the output x and a denoised v: DeepRED by ADMM.
 
-    At the start v is the observation at the image's size and u = 0. After each step
-    v = clip((beta * D(v) + mu * (x + u)) / (beta + mu)) and u += x - v. The denoiser D need not be differentiable and
-    works in a thread parallel to the fit: at each multiple of `every` it is given v, and its result is used at the
-    next multiple, never sooner, so that a fit does not depend on the speed of the thread. As in
-    https://arxiv.org/abs/1903.10176, but with constant mu and beta.
+    At the start v is the observation at the image's size and u = 0. After each step v moves and u += x - v. Its move is
+    the fixed point v = clip((beta * D(v) + mu * (x + u)) / (beta + mu)), or a step against the gradient,
+    v = clip(v - rate * (beta * (v - D(v)) + mu * (v - x - u))), or the one where D(v) is new and the other elsewhere
+    (mixed). The denoiser D need not be differentiable and works in a thread parallel to the fit: at each multiple of
+    `every` it is given v, and its result is used at the next multiple, never sooner, so that a fit does not depend on
+    the speed of the thread. As in https://arxiv.org/abs/1903.10176, but with constant mu and beta.
 
     Args:
         mu: weight relative to a mean misfit, above 0.
         beta: weight of the denoised image, at least 0 (0: v is the clipped x + u).
         every: iterations between two denoisings, at least 1; the host waits for the device only at these.
+        step: fixed_point, gradient or mixed.
+        rate: of a step against the gradient, above 0.
         denoiser: callable as in `dip_lab.regularizers.denoisers`.
 
     Attributes:
@@ -41,70 +41,60 @@ class RED(Regularizer):
 
     saved = ("v", "u", "denoised", "pending")
 
-    def __init__(self, mu: float, beta: float, every: int, denoiser: Denoiser) -> None:
+    def __init__(self, mu: float, beta: float, every: int, denoiser: Denoiser, step: str = "fixed_point",
+                 rate: float = 1.0) -> None:
         self.mu = number("regularizer.red.mu", mu, 0, above=True)
         self.beta = number("regularizer.red.beta", beta, 0)
         self.every = integer("regularizer.red.every", every, 1)
-        self.denoiser = denoiser
-        self._one_at_a_time = threading.Lock()
-        self._result: Future | None = None
+        self.step = one_of("regularizer.red.step", step, STEPS)
+        self.rate = number("regularizer.red.rate", rate, 0, above=True)
+        self.background = Background(denoiser, "regularizer.red.denoiser")
 
     def setup(self, problem: Any, seed: int) -> None:
-        observed = problem.observed()
-        if len(observed) > 1:
-            raise ValueError("regularizer=red works for single pictures only: use video=per_frame")
-        self.v = observed.float().clone().clamp_(0, 1)
+        self.v = start_of(problem, "red")
         self.u, self.denoised = torch.zeros_like(self.v), self.v.clone()
-        self.pending, self._result = self.v.cpu().clone(), None
+        self.pending = self.v.cpu().clone()
+        self.background.drop()
 
     def __call__(self, image: Tensor, frames: slice = ALL) -> Tensor:
         """Image (1, C, H, W) -> 0-d float32."""
         if self.v.device != image.device:
             self.v, self.u, self.denoised = (x.to(image.device) for x in (self.v, self.u, self.denoised))
-        if self._result is None:
-            self._result = self._start()
+        if not self.background.busy:
+            self.background.start(self.pending)
         return self.mu * (image.float() - self.v + self.u).square().mean()
 
     @torch.no_grad()
     def after_step(self, image: Tensor, iteration: int) -> None:
-        if iteration % self.every == 0:
-            self.denoised.copy_(_image(self._result.result(), self.v.shape))
+        fresh = iteration % self.every == 0
+        if fresh:
+            self.denoised.copy_(self.background.take())
             self.pending = self.v.to("cpu", copy=True)
-            self._result = self._start()
+            self.background.start(self.pending)
         self.u.add_(image)
-        torch.lerp(self.u, self.denoised, self.beta / (self.beta + self.mu), out=self.v).clamp_(0, 1)
-        self.u.sub_(self.v)
+        if self.step == "fixed_point" or (self.step == "mixed" and fresh):
+            torch.lerp(self.u, self.denoised, self.beta / (self.beta + self.mu), out=self.v)
+        else:
+            self.v.mul_(1 - self.rate * (self.beta + self.mu))
+            self.v.add_(self.denoised, alpha=self.rate * self.beta).add_(self.u, alpha=self.rate * self.mu)
+        self.u.sub_(self.v.clamp_(0, 1))
 
     def load_state_dict(self, state: dict[str, Tensor | None]) -> None:
         """Continue from a state: drop the denoising in progress; that of the state will start again."""
-        self._result = None
+        self.background.drop()
         super().load_state_dict(state)
 
-    def _start(self) -> Future:
-        """Denoise a copy of `pending` in a thread that ends with the program, whatever it is doing."""
-        future: Future = Future()
-        array = _array(self.pending)
 
-        def work() -> None:
-            try:
-                with self._one_at_a_time:  # after a roll-back the dropped denoising may still be running
-                    future.set_result(self.denoiser(array))
-            except BaseException as error:
-                future.set_exception(error)
+def start_of(problem: Any, option: str) -> Tensor:
+    """The observation at the image's size, (1, C, H, W) in [0, 1], without the values that are held out.
 
-        # Not an executor: the interpreter would wait for its work at exit.
-        threading.Thread(target=work, name="denoiser", daemon=True).start()
-        return future
-
-
-def _array(image: Tensor) -> np.ndarray:
-    """A copy of (1, C, H, W) as an array (H, W, C)."""
-    return image[0].permute(1, 2, 0).cpu().numpy().copy()
-
-
-def _image(array: np.ndarray, shape: torch.Size) -> Tensor:
-    """(H, W, C) as a tensor of `shape`, (1, C, H, W)."""
-    array = np.asarray(array, dtype=np.float32)
-    if array.shape != (*shape[2:], shape[1]):
-        raise ValueError(f"regularizer.red.denoiser gave an array {array.shape}, not {(*shape[2:], shape[1])}")
-    return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)[None]
+    Raises:
+        ValueError: a clip, or an observation that is no picture of the image.
+    """
+    if problem.image_shape[0] > 1:
+        raise ValueError(f"regularizer={option} works for single pictures only: use video=per_frame")
+    observed = problem.guide()
+    if tuple(observed.shape) != tuple(problem.image_shape):
+        raise ValueError(f"regularizer={option}: {problem.name} is observed as {list(observed.shape[1:])} and restored "
+                         f"as {list(problem.image_shape[1:])}: give another regularizer")
+    return observed.float().clone().clamp_(0, 1)

@@ -149,8 +149,7 @@ def card_of(cfg: DictConfig, training: identity.Training, degradation: Degradati
         return Card(**common, residual=False, noise_map=False, settings={}, noise=None, sigma=None)
     return Card(**common, residual=residual, noise_map=cfg.restorer.noise_map, sigma=sigmas(degradation.task().noise),
                 settings={key: cfg.task[key] for key in SETTINGS if key in cfg.task},
-                noise=cfg.task.noise._target_.rpartition(".")[2], clipped=bool(cfg.task.noise.get("clip", False)),
-                own_norms=cfg.restorer.own_norms)
+                noise=cfg.task.noise._target_.rpartition(".")[2], clipped=bool(cfg.task.noise.get("clip", False)))
 
 
 def checked(cfg: DictConfig) -> DictConfig:
@@ -164,7 +163,6 @@ def checked(cfg: DictConfig) -> DictConfig:
     if cfg.channels is not None:
         one_of("channels", cfg.channels, (1, 3))
     flag("restorer.noise_map", cfg.restorer.noise_map)
-    flag("restorer.own_norms", cfg.restorer.own_norms)
     if cfg.restorer.residual != "auto":
         flag("restorer.residual", cfg.restorer.residual)
     if cfg.descent.clip is not None:

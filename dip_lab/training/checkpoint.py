@@ -62,7 +62,6 @@ class Card:
         score: of the held-out pictures: PSNR in dB, or what the objective watches.
         objective: the option of configs/objective; "likelihood" is a density, anything else a restorer.
         clipped: the noise that it was trained with was clipped to [0, 1].
-        own_norms: its norms take their statistics from the picture itself, as in a fit.
     """
 
     net: str
@@ -83,7 +82,6 @@ class Card:
     score: float | None = None
     objective: str = "restoration"
     clipped: bool = False
-    own_norms: bool = False
 
     @classmethod
     def of(cls, values: Any) -> "Card":
@@ -123,6 +121,28 @@ class Trained:
     def about(self) -> dict[str, Any]:
         """For the summary of what it restores."""
         return about(self.path, self.card)
+
+    @torch.no_grad()
+    def restored(self, picture: Tensor, maps: Tensor, tile: int, overlap: int) -> Tensor:
+        """What a restorer makes of one picture, unclamped, with as many channels as it has.
+
+        A restorer for grey pictures restores each channel on its own; one for colour is given a grey picture as three
+        equal channels, and the mean of its answer counts.
+
+        Args:
+            picture: (1, c, H, W), c being 1 or the restorer's channels, or any number for one of grey pictures.
+            maps: (1, m, H, W), the planes that it sees beside the picture.
+            tile, overlap: px, see `Restorer.tiled`.
+        """
+        planes, own = picture.shape[1], self.card.channels
+        if planes > own:
+            picture, maps = picture.transpose(0, 1), maps.expand(planes, -1, -1, -1)
+        elif planes < own:
+            picture = picture.expand(-1, own, -1, -1)
+        image = self.restorer.to(picture.device).tiled(torch.cat([picture, maps], 1), tile, overlap)
+        if planes > own:
+            return image.transpose(0, 1)
+        return image.mean(1, keepdim=True) if planes < own else image
 
 
 def about(path: Path, card: Card) -> dict[str, Any]:
@@ -253,7 +273,7 @@ def restorer_of(card: Card, precision: str = "float32") -> Restorer:
 
 def restorer_with(net: nn.Module, card: Card, precision: str = "float32") -> Restorer:
     """The restorer of a card whose network is there already."""
-    return Restorer(net, card.channels, card.residual, precision, card.clipped, card.own_norms)
+    return Restorer(net, card.channels, card.residual, precision, card.clipped)
 
 
 def density_of(card: Card, precision: str = "float32") -> Density:

@@ -22,15 +22,13 @@ class Restorer(nn.Module):
             https://arxiv.org/abs/1608.03981); otherwise it is the picture.
         precision: auto, bf16 or float32: arithmetic inside the network.
         clipped: it learns from noise that was clipped to [0, 1], and so is what it is given later.
-        own_norms: its norms take mean and variance from the one picture that they see, in training and later, as in a
-            fit; otherwise from the batch, and later from all batches.
 
     Raises:
         ValueError: `residual`, and the network's output cannot be made unbounded.
     """
 
     def __init__(self, net: nn.Module, channels: int, residual: bool, precision: str = "float32",
-                 clipped: bool = False, own_norms: bool = False):
+                 clipped: bool = False):
         super().__init__()
         if residual:
             if not hasattr(net, "to_image"):
@@ -38,13 +36,11 @@ class Restorer(nn.Module):
                                  "add restorer.residual=false")
             net.to_image = nn.Identity()
         self.net, self.channels, self.residual = net, channels, residual
-        self.precision, self.clipped, self.own_norms = precision, clipped, own_norms
+        self.precision, self.clipped = precision, clipped
         self.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(N, channels + maps, H, W) -> (N, channels, H, W) float32, unclamped; any H and W."""
-        if self.own_norms and len(inputs) > 1:
-            return torch.cat([self(one) for one in inputs.split(1)])
         height, width = inputs.shape[-2:]
         if self.clipped:
             inputs = torch.cat((inputs[:, :self.channels].clamp(0, 1), inputs[:, self.channels:]), 1)
@@ -56,10 +52,6 @@ class Restorer(nn.Module):
             made = self.net(padded.contiguous(memory_format=torch.channels_last))
         made = made.float()[..., :height, :width]
         return inputs[:, :self.channels] - made if self.residual else made
-
-    def train(self, mode: bool = True) -> "Restorer":
-        """As in torch, but with `own_norms` it stays in training mode."""
-        return super().train(mode or self.own_norms)
 
     @torch.no_grad()
     def tiled(self, inputs: Tensor, tile: int, overlap: int) -> Tensor:

@@ -24,7 +24,7 @@ class ClipGenerator(Generator):
         frames: number of frames of the clip.
         keyframes: frames from one keyframe to the next.
         mode: the largest batch of an iteration, and the setting that fits each frame by itself.
-        size, precision, seed, coarse_to_fine: as in `Generator`.
+        size, precision, seed, coarse_to_fine, frozen_norms: as in `Generator`.
 
     Attributes:
         clip: (frames, C, H, W) the latest image of each frame.
@@ -34,10 +34,11 @@ class ClipGenerator(Generator):
     """
 
     def __init__(self, net: nn.Module, latents: Sequence[Latent], channels: int, frames: int, keyframes: int,
-                 mode: Mode, size: tuple[int, int], precision: str, seed: int, coarse_to_fine: Mapping[str, int]):
+                 mode: Mode, size: tuple[int, int], precision: str, seed: int, coarse_to_fine: Mapping[str, int],
+                 frozen_norms: bool = False):
         first = latents[0]
         moving = (type(first).after_step, type(first).penalty) != (Latent.after_step, Latent.penalty)
-        super().__init__(net, first, size, precision, seed, coarse_to_fine)
+        super().__init__(net, first, size, precision, seed, coarse_to_fine, frozen_norms)
         if moving or list(first.parameters()):
             raise ValueError(f"latent {type(first).__name__} follows a single picture: use latent=noise, or "
                              f"{mode.apart}")

@@ -5,16 +5,30 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from skimage import data
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.checkpoints import checkpoint
+
+from dip_lab.baselines.trained import Learned
+from dip_lab.build import build_problem
 from dip_lab.compose import compose
+from dip_lab.data.images import Images
 from dip_lab.instantiate import instantiate
-from dip_lab.regularizers.denoisers import NonLocalMeans, TVChambolle
+from dip_lab.regularizers.denoisers import BM3D, Deepinv, NonLocalMeans, Trained, TVChambolle
 from dip_lab.regularizers.red import RED
 
 SHAPE = (1, 3, 10, 12)
 NLM = {"sigma": 25, "h": 0.6, "patch_size": 5, "patch_distance": 6, "fast": True}
+
+
+class Blur(torch.nn.Module):
+    """As a denoiser of deepinv: it takes (x, sigma)."""
+
+    def forward(self, x, sigma):
+        assert x.dtype == torch.float32 and sigma == pytest.approx(25 / 255)
+        return F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
 
 def random(seed, shape=SHAPE):
@@ -27,9 +41,14 @@ def smooth(array):
     return 0.5 * (array + np.roll(array, 1, axis=1))
 
 
-def red(denoiser=smooth, every=3, mu=0.5, beta=0.3):
-    term = RED(mu, beta, every, denoiser)
-    term.setup(SimpleNamespace(observed=lambda: random(100)), seed=0)
+def observed(pixels):
+    """A problem of which a regulariser sees only this."""
+    return SimpleNamespace(guide=lambda: pixels, image_shape=tuple(pixels.shape), name="random")
+
+
+def red(denoiser=smooth, every=3, mu=0.5, beta=0.3, **options):
+    term = RED(mu, beta, every, denoiser, **options)
+    term.setup(observed(random(100)), seed=0)
     return term
 
 
@@ -42,7 +61,7 @@ def run(term, iterations):
     return values
 
 
-def naive(iterations, every, mu, beta):
+def naive(iterations, every, mu, beta, step="fixed_point", rate=1.0):
     """DeepRED with its delays in float64: at a multiple of `every` it gets what was given at the last one."""
     v = random(100).double()
     u, denoised, given, values = torch.zeros_like(v), v, v, []
@@ -52,7 +71,10 @@ def naive(iterations, every, mu, beta):
         if t % every == 0:
             denoised = 0.5 * (given + given.roll(1, 3))
             given = v
-        v = ((beta * denoised + mu * (x + u)) / (beta + mu)).clamp(0, 1)
+        if step == "fixed_point" or (step == "mixed" and t % every == 0):
+            v = ((beta * denoised + mu * (x + u)) / (beta + mu)).clamp(0, 1)
+        else:
+            v = (v - rate * (beta * (v - denoised) + mu * (v - x - u))).clamp(0, 1)
         u = u + x - v
     return values, v, u
 
@@ -62,6 +84,14 @@ def naive(iterations, every, mu, beta):
 def test_admm(every, beta):
     term = red(every=every, beta=beta)
     values, v, u = naive(range(1, 21), every, 0.5, beta)
+    assert run(term, range(1, 21)) == pytest.approx(values, rel=1e-4)
+    assert torch.allclose(term.v.double(), v, atol=1e-5) and torch.allclose(term.u.double(), u, atol=1e-5)
+
+
+@pytest.mark.parametrize("step", ["gradient", "mixed"])
+def test_other_steps(step):
+    term = red(step=step, rate=0.4)
+    values, v, u = naive(range(1, 21), 3, 0.5, 0.3, step, 0.4)
     assert run(term, range(1, 21)) == pytest.approx(values, rel=1e-4)
     assert torch.allclose(term.v.double(), v, atol=1e-5) and torch.allclose(term.u.double(), u, atol=1e-5)
 
@@ -129,7 +159,7 @@ def test_roll_back():
 
 def test_the_state_is_the_fits_own():
     term, baseline = RED(0.5, 0.5, 2, smooth), random(100)
-    term.setup(SimpleNamespace(observed=lambda: baseline), seed=0)
+    term.setup(observed(baseline), seed=0)
     run(term, range(1, 8))
     assert torch.equal(baseline, random(100))
 
@@ -196,10 +226,19 @@ def test_cuda_waits_at_multiples_of_every_only():
     assert term.v.is_cuda and not term.pending.is_cuda
 
 
+BOTH = {"grey": "dip_lab/weights/denoiser_grey.pt", "colour": "dip_lab/weights/denoiser_colour.pt"}
+
+
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("denoiser", [NonLocalMeans(**NLM), TVChambolle(0.15)], ids=["nlm", "tv"])
+@pytest.mark.parametrize("denoiser", [
+    NonLocalMeans(**NLM), TVChambolle(0.15), Trained(BOTH, 25), Trained(BOTH["grey"], 25), Deepinv(Blur(), 25),
+    "bm3d",
+], ids=["nlm", "tv", "trained", "trained_grey", "deepinv", "bm3d"])
 def test_denoisers_lower_the_error(denoiser, channels):
     clean = (data.astronaut()[50:114, 200:264, :channels] / 255).astype(np.float32)  # the face
+    if denoiser == "bm3d":
+        pytest.importorskip("bm3d")
+        denoiser = BM3D(25)
     noisy = np.clip(clean + np.random.default_rng(0).normal(0, 25 / 255, clean.shape), 0, 1).astype(np.float32)
     denoised = denoiser(noisy)
     assert denoised.shape == clean.shape and denoised.dtype == np.float32
@@ -207,9 +246,10 @@ def test_denoisers_lower_the_error(denoiser, channels):
     assert np.array_equal(denoised, denoiser(noisy))
 
 
-@pytest.mark.parametrize("key, value", [("mu", 0), ("mu", "abc"), ("beta", -1), ("every", 0), ("every", 1.5)])
+@pytest.mark.parametrize("key, value", [("mu", 0), ("mu", "abc"), ("beta", -1), ("every", 0), ("every", 1.5),
+                                        ("rate", 0), ("step", "newton")])
 def test_wrong_values(key, value):
-    with pytest.raises(ValueError, match=rf"regularizer\.red\.{key}={value}: give a "):
+    with pytest.raises(ValueError, match=rf"regularizer\.red\.{key}={value}: "):
         RED(**{"mu": 0.5, "beta": 0.5, "every": 10, "denoiser": smooth, key: value})
 
 
@@ -225,8 +265,35 @@ def test_wrong_weight_of_tv():
         TVChambolle(0)
 
 
-@pytest.mark.parametrize("choice, denoiser", [("nlm", NonLocalMeans), ("tv", TVChambolle)])
+def test_a_trained_denoiser_is_that_of_the_baseline():
+    picture = random(3, (1, 3, 40, 44))
+    problem = build_problem(compose(["task.sigma=25"]).task, Images("random", picture, clean=True), 0)
+    alone = Learned(BOTH, sigma=25)(problem)
+    array = Trained(BOTH, 25)(problem.observation[0].permute(1, 2, 0).numpy())
+    assert np.allclose(alone[0].permute(1, 2, 0).numpy(), array, atol=1e-6)
+
+
+def test_what_no_trained_denoiser_can_do_is_refused(tmp_path):
+    narrow = checkpoint(tmp_path / "narrow.pt")  # for sigma 25
+    for file, sigma, message in ((narrow, 15, "was trained for sigma 25: give another sigma"),
+                                 (BOTH["grey"], 70, "was trained for sigma 0 to 55"),
+                                 (checkpoint(tmp_path / "task.pt", task="inpaint"), 25, "was trained for task=inpaint"),
+                                 (tmp_path / "none.pt", 25, "there is no such file"), (None, 25, "checkpoint=null: give")):
+        with pytest.raises(ValueError, match=message):
+            Trained(file and str(file), sigma)
+    with pytest.raises(ValueError, match="give one file, or one as grey and one as colour"):
+        Trained({"grey": BOTH["grey"]}, 25)
+
+
+def test_a_deepinv_denoiser_by_its_import_path(monkeypatch):
+    monkeypatch.setenv("DIP_LAB_TARGETS", "tests.regularizers")
+    model = "regularizer.red.denoiser.model={_target_:tests.regularizers.test_red.Blur}"
+    term = instantiate(compose(["regularizer=red", "regularizer/red/denoiser=deepinv", model]).regularizer.red)
+    assert isinstance(term.background.denoiser, Deepinv) and isinstance(term.background.denoiser.model, Blur)
+
+
+@pytest.mark.parametrize("choice, denoiser", [("nlm", NonLocalMeans), ("tv", TVChambolle), ("trained", Trained)])
 @pytest.mark.parametrize("group", ["red", "[tv,red]"])
 def test_yaml(group, choice, denoiser):
     term = instantiate(compose([f"regularizer={group}", f"regularizer/red/denoiser={choice}"]).regularizer.red)
-    assert isinstance(term, RED) and isinstance(term.denoiser, denoiser)
+    assert isinstance(term, RED) and isinstance(term.background.denoiser, denoiser)

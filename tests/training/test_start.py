@@ -12,7 +12,7 @@ from dip_lab.training.start import load_start
 from tests.checkpoints import CARD, checkpoint, run_of
 
 NET = {"width": 4, "depth": 2}
-START = {"net": "skip_narrow", "options": NET, "residual": False, "own_norms": True}
+START = {"net": "skip_narrow", "options": NET, "residual": False}
 
 
 def net(channels=1):
