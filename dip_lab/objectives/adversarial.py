@@ -38,7 +38,8 @@ class Adversarial:
 
     monitor, better = "psnr_hole", "max"
     columns = ("psnr_hole", "psnr", "ssim", "hinge")
-    degraded, baseline = True, "trained"
+    degraded = True
+    usage = "task=inpaint baseline=trained baseline.checkpoint={}"
 
     def __init__(self, hole: float, rest: float, adversarial: float, discriminator: Mapping[str, Any],
                  optimizer: Callable[..., Optimizer], seed: int):
