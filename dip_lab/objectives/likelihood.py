@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from dip_lab.checks import flag
 from dip_lab.nets.logistic_mixture import LEVELS, bits_per_dim
-from dip_lab.training.checkpoint import Card
 from dip_lab.training.density import Density, check
 
 
@@ -25,7 +24,7 @@ class Likelihood:
 
     monitor, better = "bits_per_dim", "min"
     columns = ("bits_per_dim",)
-    baseline = "pixelcnn_map"
+    usage = "baseline=pixelcnn_map baseline.checkpoint={}"
 
     def __init__(self, degraded: bool):
         self.degraded = flag("objective.degraded", degraded)
@@ -33,13 +32,13 @@ class Likelihood:
             raise ValueError("objective.degraded=true: a density is learnt from clean pictures: leave it false, or "
                              "give objective=restoration")
 
-    def check(self, net: type) -> None:
+    def check(self, net: type, operator: type) -> None:
         """Raises ValueError for a class of networks that are no densities."""
         check(net)
 
-    def model(self, net: nn.Module, card: Card, precision: str) -> nn.Module:
+    def model(self, net: nn.Module, channels: int, residual: bool, precision: str, clipped: bool) -> nn.Module:
         """What learns, with the network as its `net`."""
-        return Density(net, card.channels, precision)
+        return Density(net, channels, precision)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         """0-d, of a batch (clean patches, the same)."""

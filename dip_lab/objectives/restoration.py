@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from dip_lab.problem import Problem
-from dip_lab.training.checkpoint import Card, restorer_with
+from dip_lab.training.restorer import Restorer
 
 
 class Restoration:
@@ -16,7 +16,7 @@ class Restoration:
         better: whether it should be large (max) or small (min).
         columns: of history.csv.
         degraded: it learns from degraded patches.
-        baseline: the option of configs/baseline that uses what was learnt.
+        usage: what run.py is given to use what was learnt; {} is the folder of the run.
 
     Args:
         misfit: of configs/task/misfit, between pictures here.
@@ -24,17 +24,18 @@ class Restoration:
 
     monitor, better = "psnr", "max"
     columns = ("psnr", "ssim")
-    degraded, baseline = True, "trained"
+    degraded = True
+    usage = "baseline=trained baseline.checkpoint={}"
 
     def __init__(self, misfit: nn.Module):
         self.misfit = misfit
 
-    def check(self, net: type) -> None:
-        """Any class of networks will do."""
+    def check(self, net: type, operator: type) -> None:
+        """Any class of networks, and of operators, will do."""
 
-    def model(self, net: nn.Module, card: Card, precision: str) -> nn.Module:
+    def model(self, net: nn.Module, channels: int, residual: bool, precision: str, clipped: bool) -> nn.Module:
         """What learns, with the network as its `net`."""
-        return restorer_with(net, card, precision)
+        return Restorer(net, channels, residual, precision, clipped)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         """0-d, of a batch (inputs, clean patches)."""

@@ -84,16 +84,17 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
     names, held = source.split()
     pictures = Pictures(source, names, cfg.channels, cfg.patch, cfg.seed)
     objective = instantiate(cfg.objective)
-    objective.check(located(cfg.net._target_))
+    objective.check(located(cfg.net._target_), located(cfg.task.operator._target_))
     degradation = degradation_of(cfg.task, cfg.restorer.noise_map) if objective.degraded else Clean()
     held_out = HeldOut(pictures, held, degradation, HELD_OUT_SIDE, cfg.seed)
     patches = Patches(pictures, degradation, cfg.patch, cfg.batch, cfg.epoch, cfg.seed)
     inputs, targets = patches[0]
     channels, maps = targets.shape[1], inputs.shape[1] - targets.shape[1]
+    maps = getattr(objective, "depth", channels + maps) - channels  # a generator sees a latent of this depth instead
     net = build_net(cfg, channels + maps, channels)
     residual = hasattr(net, "to_image") if cfg.restorer.residual == "auto" else cfg.restorer.residual
     card = card_of(cfg, training, degradation, channels, maps, residual, len(names))
-    model = objective.model(net, card, cfg.precision)
+    model = objective.model(net, channels, card.residual, cfg.precision, card.clipped)
     module = Training(model, objective, instantiate(cfg.optimizer), instantiate(cfg.descent.schedule), cfg.iterations,
                       seconds_of(cfg.budget), card)
     what = f"{training.what} with {card.net} on {card.data.rpartition('/')[2]}"
