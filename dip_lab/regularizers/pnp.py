@@ -18,7 +18,8 @@ class PlugAndPlay(Regularizer):
     Plug and play, https://doi.org/10.1109/GlobalSIP.2013.6737048, with the network's output x as the image. At the
     start v is the observation at the image's size and u = 0. The denoiser works in a thread parallel to the fit: at
     each multiple of `every` it is given w = x + u, and at the next multiple, never sooner, v becomes its result and
-    u = w - v. Its first image is the observation, after which u stays 0. RED pulls v towards what is denoised; here it is what is denoised, so sigma decides how strong this is.
+    u = w - v. Its first image is the observation, after which u stays 0. RED pulls v towards what is denoised; here v
+    is what is denoised, so sigma decides how strong this is.
 
     Args:
         mu: weight relative to a mean misfit, above 0.

@@ -1,11 +1,11 @@
 import pytest
 import torch
-from tests.regularizers.test_red import observed, random, run, smooth
 
 from dip_lab.compose import compose
 from dip_lab.instantiate import instantiate
 from dip_lab.regularizers.denoisers import NonLocalMeans, Trained
 from dip_lab.regularizers.pnp import PlugAndPlay
+from tests.regularizers.test_red import observed, random, run, smooth
 
 
 def pnp(denoiser=smooth, every=3, mu=0.5):

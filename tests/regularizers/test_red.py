@@ -9,8 +9,6 @@ import torch.nn.functional as F
 from skimage import data
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.checkpoints import checkpoint
-
 from dip_lab.baselines.trained import Learned
 from dip_lab.build import build_problem
 from dip_lab.compose import compose
@@ -18,6 +16,7 @@ from dip_lab.data.images import Images
 from dip_lab.instantiate import instantiate
 from dip_lab.regularizers.denoisers import BM3D, Deepinv, NonLocalMeans, Trained, TVChambolle
 from dip_lab.regularizers.red import RED
+from tests.checkpoints import checkpoint
 
 SHAPE = (1, 3, 10, 12)
 NLM = {"sigma": 25, "h": 0.6, "patch_size": 5, "patch_distance": 6, "fast": True}
@@ -277,8 +276,9 @@ def test_what_no_trained_denoiser_can_do_is_refused(tmp_path):
     narrow = checkpoint(tmp_path / "narrow.pt")  # for sigma 25
     for file, sigma, message in ((narrow, 15, "was trained for sigma 25: give another sigma"),
                                  (BOTH["grey"], 70, "was trained for sigma 0 to 55"),
-                                 (checkpoint(tmp_path / "task.pt", task="inpaint"), 25, "was trained for task=inpaint"),
-                                 (tmp_path / "none.pt", 25, "there is no such file"), (None, 25, "checkpoint=null: give")):
+                                 (checkpoint(tmp_path / "task.pt", task="inpaint"), 25, "trained for task=inpaint"),
+                                 (tmp_path / "none.pt", 25, "there is no such file"),
+                                 (None, 25, "checkpoint=null: give")):
         with pytest.raises(ValueError, match=message):
             Trained(file and str(file), sigma)
     with pytest.raises(ValueError, match="give one file, or one as grey and one as colour"):
