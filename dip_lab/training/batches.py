@@ -66,6 +66,14 @@ class Degradation:
         return torch.tensor(stds)
 
 
+class Problems(Degradation):
+    """As a degradation, for what learns from whole fits: it sees the problem itself."""
+
+    def inputs(self, problem: Problem, seed: int) -> Problem:
+        """The problem."""
+        return problem
+
+
 def each(mask: Mask, patches: Images, seed: int) -> Tensor:
     """A mask of its own for each patch, `(N, 1, H, W)`; the frames of a clip, which this is not, share one."""
     return torch.cat([mask(replace(patches, pixels=patches.pixels[t:t + 1]), seed_of(seed, "mask of a patch", t))

@@ -3,6 +3,7 @@
 import copy
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from dip_lab.problem import Task
 from dip_lab.runs.files import from_here
 from dip_lab.targets import located
 from dip_lab.training import identity
-from dip_lab.training.batches import Clean, Degradation, HeldOut, Patches, Pictures
+from dip_lab.training.batches import Clean, Degradation, HeldOut, Patches, Pictures, Problems
 from dip_lab.training.checkpoint import BEST, LAST, NOT_ITS_OWN, Card, ProvedIO, read
 from dip_lab.training.laws import Drawn, noise_of
 from dip_lab.training.module import Training
@@ -85,12 +86,16 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
     pictures = Pictures(source, names, cfg.channels, cfg.patch, cfg.seed)
     objective = instantiate(cfg.objective)
     objective.check(located(cfg.net._target_), located(cfg.task.operator._target_))
-    degradation = degradation_of(cfg.task, cfg.restorer.noise_map) if objective.degraded else Clean()
+    degradation = Clean()
+    if objective.degraded:
+        kind = Problems if getattr(objective, "fits", False) else Degradation
+        degradation = kind(degradation_of(cfg.task), cfg.restorer.noise_map)
     held_out = HeldOut(pictures, held, degradation, HELD_OUT_SIDE, cfg.seed)
     patches = Patches(pictures, degradation, cfg.patch, cfg.batch, cfg.epoch, cfg.seed)
     inputs, targets = patches[0]
-    channels, maps = targets.shape[1], inputs.shape[1] - targets.shape[1]
-    maps = getattr(objective, "depth", channels + maps) - channels  # a generator sees a latent of this depth instead
+    channels = targets.shape[1]
+    # what a generator sees is a latent, of this depth
+    maps = (objective.depth if hasattr(objective, "depth") else inputs.shape[1]) - channels
     net = build_net(cfg, channels + maps, channels)
     residual = hasattr(net, "to_image") if cfg.restorer.residual == "auto" else cfg.restorer.residual
     card = card_of(cfg, training, degradation, channels, maps, residual, len(names))
@@ -193,8 +198,8 @@ def seconds_of(budget: Any) -> float | None:
     return float(found[1]) * UNITS[found[2] or "m"]
 
 
-def degradation_of(node: DictConfig, noise_map: bool) -> Degradation:
-    """What a node `task` does to patches.
+def degradation_of(node: DictConfig) -> Callable[[], Task]:
+    """Gives what a node `task` does to patches, each time with parts of its own.
 
     Raises:
         ValueError: something in it cannot work.
@@ -202,7 +207,7 @@ def degradation_of(node: DictConfig, noise_map: bool) -> Degradation:
     parts = {key: instantiate(node[key]) for key in ("operator", "observe", "misfit", "evaluation", "view")}
     noise = noise_of(OmegaConf.to_container(node.noise, resolve=True))
     task = Task(**parts, noise=noise, answer=str(node.answer), given=False, observation=None)
-    return Degradation(partial(copy.deepcopy, task), noise_map)
+    return partial(copy.deepcopy, task)
 
 
 def sigmas(noise: Any) -> tuple[float, float] | None:

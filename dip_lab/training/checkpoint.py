@@ -33,7 +33,14 @@ from dip_lab.training.restorer import Restorer
 
 log = logging.getLogger(__name__)
 KEY = "card"
-DENSITY, GENERATOR = "likelihood", "generative"
+DENSITY = "likelihood"
+INSTEAD = {  # what has learnt something else than to restore, and how it is used
+    DENSITY: "is a density of pictures (objective=likelihood) and restores none by itself: give baseline=pixelcnn_map",
+    "generative": "is a generator of pictures (objective=generative) and restores none by itself: give net={net} "
+                  "latent=learned latent@latent.start=coarse_normal generator.init_from=<run>",
+    "meta": "is the start of fits (objective=meta) and restores none by itself: give net={net} "
+            "generator.init_from=<run>",
+}
 PREFIX = "restorer.net."
 LAST = Path("checkpoints", "last.ckpt")  # beside BEST
 NOT_ITS_OWN = ("lr", "norm_weight", "align_corners")  # keys of a net's YAML that are not arguments of the network
@@ -61,8 +68,7 @@ class Card:
         seconds: until then.
         seed: of the training.
         score: of the held-out pictures: PSNR in dB, or what the objective watches.
-        objective: the option of configs/objective; "likelihood" is a density, "generative" a generator, anything else a
-            restorer.
+        objective: the option of configs/objective; those in `INSTEAD` are no restorers.
         clipped: the noise that it was trained with was clipped to [0, 1].
     """
 
@@ -267,12 +273,8 @@ def restorer_of(card: Card, precision: str = "float32") -> Restorer:
     Raises:
         ValueError: there is no such network, it does not take these options, or the card is that of a density.
     """
-    if card.objective == DENSITY:
-        raise ValueError("is a density of pictures (objective=likelihood) and restores none by itself: "
-                         "give baseline=pixelcnn_map")
-    if card.objective == GENERATOR:
-        raise ValueError("is a generator of pictures (objective=generative) and restores none by itself: give "
-                         f"net={card.net} latent=learned latent@latent.start=coarse_normal generator.init_from=<run>")
+    if card.objective in INSTEAD:
+        raise ValueError(INSTEAD[card.objective].format(net=card.net))
     return Restorer(net_of(card), card.channels, card.residual, precision, card.clipped)
 
 

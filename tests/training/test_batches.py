@@ -9,7 +9,7 @@ from dip_lab.compose import compose
 from dip_lab.data.training_set import TrainingSet
 from dip_lab.randomness import seed_of
 from dip_lab.training import batches
-from dip_lab.training.batches import HeldOut, Patches, Pictures, as_channels, dihedral
+from dip_lab.training.batches import Degradation, HeldOut, Patches, Pictures, as_channels, dihedral
 from dip_lab.training.build import degradation_of
 from dip_lab.training.laws import std_of
 
@@ -25,7 +25,7 @@ def source(tmp_path) -> TrainingSet:
 
 def patches(source, *overrides, noise_map=False, **changes) -> Patches:
     task = compose(list(overrides), name="train").task
-    degradation = degradation_of(task, noise_map)
+    degradation = Degradation(degradation_of(task), noise_map)
     settings = {"patch": 16, "batch": 4, "epoch": 10, "seed": 3} | changes
     return Patches(Pictures(source, source.split()[0], None, 16, settings["seed"]), degradation, **settings)
 
@@ -113,7 +113,7 @@ def test_a_picture_smaller_than_a_patch_is_refused(source):
 
 def test_the_held_out_pictures_keep_their_noise(source):
     task = compose(["task.sigma=[5,50]"], name="train").task
-    degradation = degradation_of(task, True)
+    degradation = Degradation(degradation_of(task), True)
     one, other = (HeldOut(Pictures(source, [], None, 16, 0), source.split()[1], degradation, 20, 0) for _ in range(2))
     assert len(one) == 2
     assert one[0][1].target.shape == (1, 1, 20, 20)
