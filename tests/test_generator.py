@@ -3,10 +3,13 @@ import random
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from dip_lab.build import build_generator, build_problem
 from dip_lab.compose import compose
 from dip_lab.data.images import Images
+from dip_lab.generator import Generator
+from dip_lab.latents.noise import Noise
 
 
 def picture(height, width, channels):
@@ -128,3 +131,19 @@ def test_a_probe_leaves_the_fit_as_it_was(build):
     image, moved = generator.probed(change)
     assert image.shape == moved.shape == (1, 3, 24, 20) and not torch.equal(image, moved)
     assert all(torch.equal(before[key], value) for key, value in generator.state_dict().items())
+
+
+def test_frozen_norms_keep_the_mean_and_variance_that_they_came_with():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Sigmoid())
+    net.stride, net.min_size = 1, 1
+    net[1].running_mean.uniform_()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    at_once, latent = {"factor": 1, "iterations": 0}, Noise("uniform", 0.1, 2, 0)
+    generator = Generator(net, latent, (8, 9), "float32", 0, at_once, frozen_norms=True).train()
+    assert generator.net.training and not generator.net[1].training
+    image = generator(1)
+    image.mean().backward()
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert net[1].weight.grad is not None
+    assert torch.equal(image, net.eval()(generator.latent.z)) and not torch.equal(image, net.train()(generator.latent.z))
