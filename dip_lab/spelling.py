@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from dip_lab.catalogue import config_folder, groups
+from dip_lab.catalogue import config_folder, groups, options
 
 SEVERAL = ("regularizer", "logger", "experiment", "callbacks", "task/operators")  # groups that take several options
 OF_FILES = re.compile(r"\.(path|paths|name|root|init_from|dir|subdir)$")  # keys whose values are names of files
@@ -20,9 +20,22 @@ def spelled(arguments: Sequence[str]) -> list[str]:
     Raises:
         ValueError: a group is given something else than its options' names.
     """
+    arguments = [_with_slashes(argument) for argument in arguments]
     for argument in arguments:
         _check_group(argument)
     return [_with_quotes(argument) for argument in written_out(arguments)]
+
+
+def _with_slashes(argument: str) -> str:
+    """An option of a group inside another, chosen as if it were a value, which it would replace by its mere name.
+
+    >>> _with_slashes("task.noise=poisson"), _with_slashes("task.noise.sigma=3"), _with_slashes("task.noise={a: 1}")
+    ('task/noise=poisson', 'task.noise.sigma=3', 'task.noise={a: 1}')
+    """
+    key, _, value = argument.partition("=")
+    group = key.replace(".", "/")
+    chosen = "." in key and group in groups() and set(value.split(",")) <= set(options(group))
+    return f"{group}={value}" if chosen else argument
 
 
 def _check_group(argument: str) -> None:
