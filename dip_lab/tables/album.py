@@ -12,12 +12,14 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from dip_lab.results.summary import white_of
 from dip_lab.tables.cells import Row
 
 SIDE = 256  # px: longest side of a thumbnail
 PICTURE_BYTES = 5_000_000  # of all thumbnails together; base64 makes them a third longer
 MOST, LEAST = 32_768, 512  # bytes of one thumbnail, whatever their number
-PICTURES = (("observed", "observation"), ("target", "target"), ("latent", "latent"), ("uncertainty", "uncertainty"))
+PICTURES = {"observed": "observation", "target": "target", "latent": "latent"}
+MAPS = {"uncertainty": "standard deviation", "error": "error"}  # drawn from black to white
 RESTORED = ("restoration", "output so far")
 
 
@@ -79,7 +81,10 @@ def _webp(image: Image.Image, side: int, limit: int) -> bytes:
 
 def picture_files(cell: Row) -> list[tuple[str, Path]]:
     """(caption, file) of a cell's pictures; the last is the restoration or, until there is one, the last output."""
-    found = [(caption, path) for stem, caption in PICTURES if (path := cell.folder / f"{stem}.png").exists()]
+    white = cell.result.get("uncertainty_mean")
+    scale = "" if white is None else f", white: {white_of(white)} of 255"
+    captions = PICTURES | {stem: caption + scale for stem, caption in MAPS.items()}
+    found = [(caption, path) for stem, caption in captions.items() if (path := cell.folder / f"{stem}.png").exists()]
     answers = [cell.folder / f"{cell.result['answer']}.png"] if cell.result.get("answer") else []
     answers = [path for path in answers if path.exists()] or _unnamed_answers(cell.folder)
     if len(answers) == 1:
