@@ -97,9 +97,9 @@ def test_of_a_clip_and_of_tiles(fit_tiny, tmp_path, without_plots):
     pixels = torch.rand(3, 1, 24, 24, generator=torch.Generator().manual_seed(0))
     clip = fit_tiny(*SAMPLER, picture=Images("clip", pixels))
     assert clip.pictures["uncertainty"].shape == (3, 1, 24, 24) and CALIBRATED <= clip.summary.keys()
-    for network in ("each", "one"):
-        tiles = fit_tiny(*SAMPLER, "tile=16", "splits.tiles.overlap=4", f"splits/tiles={network}",
-                         picture=Images("large", pixels[:1]), folder=tmp_path / network)
+    for network, iterations in (("each", 12), ("one", 40)):  # one: each iteration sees a single tile
+        tiles = fit_tiny(*SAMPLER, f"iterations={iterations}", "tile=16", "splits.tiles.overlap=4",
+                         f"splits/tiles={network}", picture=Images("large", pixels[:1]), folder=tmp_path / network)
         deviation = tiles.pictures["uncertainty"]
         assert deviation.shape == (1, 1, 24, 24) and bool((deviation > 0).all()) and CALIBRATED <= tiles.summary.keys()
         assert tiles.summary.uncertainty_mean == pytest.approx(float(deviation.mean()))
