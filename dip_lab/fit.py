@@ -22,7 +22,7 @@ from dip_lab.machine import peak_memory_mb
 from dip_lab.module import DeepImagePrior, Iterations
 from dip_lab.nets.weights import save_weights
 from dip_lab.precision import autocast_dtype
-from dip_lab.results.conclude import about, finite, problem_scores, scored, uncertainty, versions
+from dip_lab.results.conclude import about, finite, problem_scores, scored, versions
 from dip_lab.results.history import History
 from dip_lab.results.restoration import Restoration
 from dip_lab.results.summary import Summary
@@ -86,7 +86,9 @@ def conclude(fit: Fit, device: torch.device, interrupted: str | None) -> Restora
     problem, rule = module.problem, stopping.rule
     image, chosen = stopping.answer(module)
     image, unsound = finite(image.cpu())
-    scores = scored(problem, image)
+    deviation = getattr(module.average, "deviation", None)  # of a sampler
+    deviation = None if deviation is None else deviation.cpu()
+    scores = scored(problem, image, deviation)
     curve = "psnr" if module.average.image is None else "psnr_average"
     obeyed = fit.cell.options["stopping"]
     rules = {obeyed: rule, **stopping.shadow}
@@ -101,10 +103,8 @@ def conclude(fit: Fit, device: torch.device, interrupted: str | None) -> Restora
     if interrupted:
         stop_reason = f"interrupted by {interrupted}"
     pictures = {**problem.pictures(), "latent": _latent_picture(module.generator.latent.z)}
-    spread = {}
-    if (deviation := getattr(module.average, "deviation", None)) is not None:
-        pictures["uncertainty"] = deviation.cpu()
-        spread = uncertainty(pictures["uncertainty"])
+    if deviation is not None:
+        pictures["uncertainty"] = deviation
     summary = Summary(
         **about(problem, fit.cell),
         status="interrupted" if interrupted else "failed" if failure else "done",
@@ -127,7 +127,6 @@ def conclude(fit: Fit, device: torch.device, interrupted: str | None) -> Restora
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or device.type,
         precision="float32" if autocast_dtype(module.generator.precision, device.type) is None else "bf16",
         parameters=sum(parameter.numel() for parameter in module.generator.net.parameters()),
-        **spread,
         restorer=getattr(module.generator.net, "learned_start", None),
         versions=versions(),
     )

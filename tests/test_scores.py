@@ -47,6 +47,7 @@ def test_a_score_of_a_task_s_own_is_in_its_result_and_wherever_scores_are(result
     assert "psnr_rows 21.2 dB of every other row" in " ".join(said(result, tmp_path / "x.png").split())
     cells = read_cells(tmp_path)
     assert "psnr_rows" in as_csv(cells).splitlines()[0].split(",") and "| **21.2** |" in as_markdown(cells)
+    assert as_markdown(cells).endswith("\n`psnr_rows`: dB, of every other row\n")
     assert pivot(cells, "net", "seed", "psnr_rows")[1][0][1] == "21.2"
     page = rendered("mine", cells, None, Album())
     assert "PSNR rows" in page and "speckles" in page and '"psnr_rows":"higher"' in page

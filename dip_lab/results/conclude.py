@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dip_lab.problem import Problem
+from dip_lab.results.calibration import CALIBRATION, calibration
 from dip_lab.results.history import COLUMNS, History
 from dip_lab.results.restoration import Restoration
 from dip_lab.results.summary import Summary
@@ -45,21 +46,26 @@ def about(problem: Problem, cell: Cell) -> dict[str, Any]:
             "psnr_observed": problem_scores(problem, problem.observed()).get("psnr")}
 
 
-def scored(problem: Problem, image: Tensor) -> dict[str, Any]:
-    """The part of a summary that scores the answer."""
-    return {"scores": {**problem_scores(problem, image), **problem.final_scores(image)},
-            "own": problem.evaluation.described}
+def scored(problem: Problem, image: Tensor, deviation: Tensor | None = None) -> dict[str, Any]:
+    """The part of a summary that scores the answer.
+
+    Args:
+        deviation: the standard deviation of each value of the image, where the method has one. It is compared with the
+            errors where the target has its shape: not where what is shown is another form of what was restored.
+    """
+    scores, pixels = {**problem_scores(problem, image), **problem.final_scores(image)}, None
+    if deviation is not None:
+        pixels = deviation.mean(1)  # over the channels
+        if problem.target is not None and problem.target.shape == deviation.shape:
+            scores |= calibration(problem.shown(image), problem.target.cpu(), deviation)
+    return {"scores": scores, "own": (*problem.evaluation.described, *CALIBRATION),
+            "uncertainty_mean": None if pixels is None else float(pixels.mean()),
+            "uncertainty_max": None if pixels is None else float(pixels.max())}
 
 
 def problem_scores(problem: Problem, image: Tensor | None) -> dict[str, float]:
     """The scores of an image against the target; empty where there is no image or no target."""
     return {} if image is None else problem.scores(image.cpu())
-
-
-def uncertainty(deviation: Tensor) -> dict[str, float]:
-    """Mean and largest of the pixels' standard deviations, each the mean over its channels, for the summary."""
-    pixels = deviation.mean(1)
-    return {"uncertainty_mean": float(pixels.mean()), "uncertainty_max": float(pixels.max())}
 
 
 def versions() -> dict[str, str]:

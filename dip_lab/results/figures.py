@@ -1,7 +1,7 @@
 """The plots of one fit: its curves, and the panel that puts the pictures side by side."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -46,12 +46,25 @@ def curves_figure(history: History, title: str, chosen: int | None, peak: int | 
     return figure
 
 
-def panel_figure(pictures: list[tuple[str, Tensor]]) -> Figure:
-    """Pictures `(1, C, H, W)` in a row, each under its caption."""
+def panel_figure(pictures: list[tuple[str, Tensor]], maps: Sequence[tuple[str, Tensor]] = (),
+                 brightest: int = 255) -> Figure:
+    """Pictures `(1, C, H, W)` in a row, each under its caption.
+
+    Args:
+        maps: sizes of errors, `(1, 1, H, W)`, where 1 is 255 of 255; drawn in colours with one bar for all.
+        brightest: the end of that bar, in 8-bit units.
+    """
     height, width = pictures[0][1].shape[-2:]
-    figure = Figure(figsize=(3.2 * len(pictures), 3.2 * height / width + 0.7), layout="constrained")
-    for axis, (caption, image) in zip(figure.subplots(1, len(pictures), squeeze=False)[0], pictures, strict=True):
-        axis.imshow(to_uint8(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    count = len(pictures) + len(maps)
+    figure = Figure(figsize=(3.2 * count + 0.7 * bool(maps), 3.2 * height / width + 0.7), layout="constrained")
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    for axis, (caption, _) in zip(axes, [*pictures, *maps], strict=True):
         axis.set_title(caption, fontsize="small")
         axis.axis("off")
+    for axis, (_, image) in zip(axes, pictures, strict=False):
+        axis.imshow(to_uint8(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    for axis, (_, values) in zip(axes[len(pictures):], maps, strict=True):
+        drawn = axis.imshow(255 * values[0, 0].numpy(), cmap="inferno", vmin=0, vmax=brightest, interpolation="nearest")
+    if maps:
+        figure.colorbar(drawn, ax=list(axes), extend="max", label="of 255", fraction=0.05, pad=0.01, shrink=0.85)
     return figure

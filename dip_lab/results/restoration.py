@@ -16,11 +16,12 @@ from torch import Tensor
 from dip_lab.checks import one_line
 from dip_lab.frames import has_colours, poster, visible
 from dip_lab.png import encode_png, to_uint8
+from dip_lab.results.calibration import GAUSSIAN
 from dip_lab.results.clip import as_csv, side_by_side, write_frames, write_mp4
 from dip_lab.results.figures import curves_figure, panel_figure
 from dip_lab.results.history import History
 from dip_lab.results.png import figure_png
-from dip_lab.results.summary import Summary
+from dip_lab.results.summary import Summary, white_of
 from dip_lab.results.verdicts import STOPPING_CSV, Verdict
 from dip_lab.results.verdicts import as_csv as verdicts_csv
 from dip_lab.runs.files import write_atomic, write_json, write_text
@@ -83,8 +84,11 @@ class Restoration:
         return image
 
     def panel(self) -> bytes:
-        """PNG of target, observation, latent and restoration side by side."""
-        return figure_png(panel_figure(self._captioned()))
+        """PNG of target, observation, latent and restoration side by side.
+
+        Where the method states its uncertainty, a map of it follows, and one of the errors where there is a target.
+        """
+        return figure_png(panel_figure(self._captioned(), list(self._maps().values()), self._white))
 
     def curves(self) -> bytes:
         """PNG of loss and PSNR against the iteration."""
@@ -115,8 +119,10 @@ class Restoration:
         if self.history.rows:  # a baseline has none
             write_atomic(folder / f"{self.answer}_curves.png", self.curves())
         write_atomic(folder / f"{self.answer}_panel.png", self.panel())
-        for name, picture in self.pictures.items():
-            write_atomic(folder / f"{name}.png", encode_png(_shown(name, picture)))
+        for name, picture in self._plain_pictures().items():
+            write_atomic(folder / f"{name}.png", encode_png(_drawn(picture)))
+        for name, (_, values) in self._maps().items():
+            write_atomic(folder / f"{name}.png", encode_png(255 / self._white * values))
         if self.verdicts:
             write_text(folder / STOPPING_CSV, verdicts_csv(self.verdicts))
         if has_colours(self.image.shape[1]):
@@ -145,10 +151,33 @@ class Restoration:
         return f"<div><p>{html.escape(repr(self))}</p>{drawn}</div>"
 
     def _captioned(self) -> list[tuple[str, Tensor]]:
-        captions = {"target": "target", "observed": f"observation\n{self._scores('psnr_observed')}", "latent": "latent",
-                    "uncertainty": f"uncertainty\nwhite: {self.summary.uncertainty_max or 0:.3f}"}
-        pictures = [(captions[name], _shown(name, picture)) for name, picture in self.pictures.items()]
+        captions = {"target": "target", "observed": f"observation\n{self._scores('psnr_observed')}", "latent": "latent"}
+        pictures = [(captions[name], _drawn(picture)) for name, picture in self._plain_pictures().items()]
         return [*pictures, (f"restoration\n{self._scores('psnr', 'ssim')}", _drawn(self.image))]
+
+    def _plain_pictures(self) -> dict[str, Tensor]:
+        return {name: picture for name, picture in self.pictures.items() if name != "uncertainty"}
+
+    def _maps(self) -> dict[str, tuple[str, Tensor]]:
+        """{name: (caption, values)} of the standard deviations and, where the target has their shape, of the errors.
+
+        The values, (1, 1, H, W), are means over the channels, of the picture or of a clip's middle frame.
+        """
+        deviation, target, summary = self.pictures.get("uncertainty"), self.pictures.get("target"), self.summary
+        if deviation is None:
+            return {}
+        spread = poster(deviation).mean(1, keepdim=True)
+        maps = {"uncertainty": (f"standard deviation\nmean {255 * summary.uncertainty_mean:.1f} of 255", spread)}
+        if target is not None and target.shape == deviation.shape:
+            error = (poster(self.image) - poster(target)).abs().mean(1, keepdim=True)
+            within = ", ".join(f"{summary.scores[f'within_{k}_std']:.1f}" for k in GAUSSIAN)
+            expected = ", ".join(f"{share:.1f}" for share in GAUSSIAN.values())
+            maps["error"] = f"error: {within} % within 1, 2, 3 std\n(of Gaussian ones {expected} %)", error
+        return maps
+
+    @property
+    def _white(self) -> int:
+        return white_of(self.summary.uncertainty_mean or 0)
 
     def _scores(self, *keys: str) -> str:
         """The scores with their units; plain numbers also with their names."""
@@ -187,11 +216,3 @@ def write_array(path: Path, image: Tensor) -> None:
 def _drawn(pixels: Tensor) -> Tensor:
     """The picture (1, 1 or 3, H, W) that stands for images of any number and any channels."""
     return visible(poster(pixels))
-
-
-def _shown(name: str, picture: Tensor) -> Tensor:
-    """A picture as it is; standard deviations as the mean over their channels, white at the largest."""
-    if name != "uncertainty":
-        return _drawn(picture)
-    deviation = poster(picture).mean(1, keepdim=True)
-    return deviation / deviation.max().clamp_min(1e-12)

@@ -12,6 +12,18 @@ from dip_lab.scores import OWN, SCORES, Score, described
 ANSWER = ("psnr", "ssim", "psnr_8bit", "psnr_y", "psnr_hole")
 
 
+def white_of(uncertainty_mean: float) -> int:
+    """What is white where standard deviations and errors are drawn, in 8-bit units: a power of two, or 255.
+
+    At least four times the mean of the standard deviations, so that an error of four of them can be told from smaller
+    ones; only a few values, so that most runs can be compared by eye.
+
+    >>> white_of(3 / 255), white_of(0.5)
+    (16, 255)
+    """
+    return next((2**n for n in range(8) if 2**n >= 4 * 255 * uncertainty_mean), 255)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Summary(Mapping[str, Any]):
     """What `result.json` holds. Also a read-only mapping of its keys: `summary["psnr"]`.
@@ -43,6 +55,8 @@ class Summary(Mapping[str, Any]):
         peak_iteration: where that was.
         guard_events: what the guard rolled back.
         frames: how many a clip has.
+        uncertainty_mean, uncertainty_max: of the pixels' standard deviations, each the mean over its channels, in
+            [0, 1].
         members: for several seeds, what each reached.
         parts: for tiles, chunks or frames, what each reached.
         restorer: what was trained on pictures, a baseline or the start of a fit: its file's digest, what it was trained

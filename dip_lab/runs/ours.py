@@ -14,8 +14,8 @@ from dip_lab.runs.folder import ERROR, PREVIEW, RESULT, WEIGHTS, begin, has_reco
 from dip_lab.runs.identity import Cell
 
 # The files of a run, and the folders of its trackers; {answer} is the picture's name, such as dip_denoised.
-WRITTEN = (RESULT, ERROR, PREVIEW, "history.csv", "stopping.csv", "frames.csv", "image.npy",
-           "target.png", "observed.png", "latent.png", "uncertainty.png",
+WRITTEN = (RESULT, ERROR, PREVIEW, "history.csv", "stopping.csv", "frames.csv", "image.npy", "deviation.npy",
+           "target.png", "observed.png", "latent.png", "uncertainty.png", "error.png",
            "{answer}.*", "{answer}_curves.png", "{answer}_panel.png", "{answer}_side_by_side.mp4",
            "{answer}/[0-9]*.png",
            "checkpoints/[0-9]*.pt", str(WEIGHTS), "snapshots/[0-9]*.png", "csv/metrics.csv", "csv/hparams.yaml",

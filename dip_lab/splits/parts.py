@@ -47,35 +47,48 @@ class Parts(ABC):
         problem, windows = piece.problem, self.windows(piece.problem)
         missing = (problem.part(each.frames, each.rows, each.columns).observed() for each in windows[len(members):])
         images = itertools.chain((member.image for member in members), missing)
-        return whole(piece, members, blended(windows, images, problem.image_shape))
+        deviations = [member.pictures["uncertainty"] for member in members if "uncertainty" in member.pictures]
+        return whole(piece, members, blended(windows, images, problem.image_shape),
+                     blended_deviation(windows, deviations, problem.image_shape))
 
 
-def whole(piece: Piece, members: Sequence[Restoration], image: Tensor) -> Restoration:
+def blended_deviation(windows: Sequence[Window], deviations: Sequence[Tensor],
+                      shape: tuple[int, int, int, int]) -> Tensor | None:
+    """The standard deviations of the blended image, blended like it; None unless every window has its own.
+
+    Where windows overlap that is the most it can be: their errors are taken to be the same, since they saw the same
+    noise there.
+    """
+    return blended(windows, deviations, shape) if len(deviations) == len(windows) else None
+
+
+def whole(piece: Piece, members: Sequence[Restoration], image: Tensor, deviation: Tensor | None) -> Restoration:
     """The blended image, scored as a whole; the curves, in the run's `history.csv`, are the means of the parts'."""
     folder = piece.cell.folder
     history = History(members[0].history.columns, folder / "history.csv" if folder else None)
     history.rows = mean_rows([member.history.rows for member in members])
     if folder:
         history.write()
-    return Restoration(image, _summary(piece, [member.summary for member in members], image), history,
-                       piece.problem.pictures(), [])
+    uncertain = {} if deviation is None else {"uncertainty": deviation}
+    return Restoration(image, _summary(piece, [member.summary for member in members], image, deviation), history,
+                       {**piece.problem.pictures(), **uncertain}, [])
 
 
-def _summary(piece: Piece, parts: Sequence[Summary], image: Tensor) -> Summary:
+def _summary(piece: Piece, parts: Sequence[Summary], image: Tensor, deviation: Tensor | None) -> Summary:
     """The summary of the whole. Values of the parts that cannot be compared with it, such as peaks, are left out."""
     first, last = parts[0], parts[-1]
     taken, seconds = sum(part.iterations for part in parts), sum(part.seconds for part in parts)
     return replace(
         first,
         **about(piece.problem, piece.cell),
-        **scored(piece.problem, image),
+        **scored(piece.problem, image, deviation),
         output={}, average={},
         status=last.status, error=last.error, stop_reason=last.stop_reason,
         parts=[{key: part[key] for key in OF_A_PART} for part in parts],
         iterations=max(part.iterations for part in parts),
         chosen_iteration=round(fmean(part.chosen_iteration for part in parts)),
         psnr_held_out=None, psnr_last=None, psnr_peak=None, peak_iteration=None,
-        uncertainty_mean=None, uncertainty_max=None, members=None,
+        members=None,
         guard_events=[event for part in parts for event in part.guard_events],
         seconds=round(seconds, 3),
         seconds_per_iteration=round(seconds / max(taken, 1), 5),

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from dip_lab.checks import integer
-from dip_lab.results.conclude import scored, uncertainty
+from dip_lab.results.conclude import scored
 from dip_lab.results.restoration import Restoration
 from dip_lab.splits.split import Piece
 
@@ -47,13 +48,13 @@ class Seeds:
             yield Member(piece.problem, piece.cell.inside(f"seed{seed}", seed), piece.mode, False)
 
     def join(self, piece: Piece, members: Sequence[Restoration]) -> Restoration:
-        """Their mean, and how much they differ; the curves are those of the first."""
+        """Their mean, and how uncertain it is; the curves are those of the first."""
         first, last = members[0], members[-1].summary
         images = torch.stack([member.image for member in members])
-        image = images.mean(0)
+        image, deviation = images.mean(0), spread(images, members)
         summary = replace(
             first.summary,
-            **scored(piece.problem, image),
+            **scored(piece.problem, image, deviation),
             members=[{key: member.summary[key] for key in OF_A_MEMBER} for member in members],
             status=last.status, error=last.error, stop_reason=last.stop_reason,
             seconds=round(sum(member.summary.seconds for member in members), 3),
@@ -62,8 +63,20 @@ class Seeds:
         if psnr is not None:
             peaks = [psnr, *(peak for peak in (first.summary.psnr_peak,) if peak is not None)]  # none in a failed fit
             summary = replace(summary, psnr_peak=max(peaks))
-        if len(members) > 1:
-            deviation = images.std(0)
+        if deviation is not None:
             pictures = {**pictures, "uncertainty": deviation}
-            summary = replace(summary, **uncertainty(deviation))
         return replace(first, image=image, summary=summary, pictures=pictures)
+
+
+def spread(images: Tensor, members: Sequence[Restoration]) -> Tensor | None:
+    """The standard deviation of each value: that between the members' images (M, N, C, H, W) and, where each of them is
+    itself the mean of samples, that within them, whose variances add up. None for a single member without samples.
+
+    It is the deviation of one member. That of their mean would be smaller by the root of their number if their errors
+    were independent, which they are not: all of them saw the same noise.
+    """
+    within = [member.pictures["uncertainty"].square() for member in members if "uncertainty" in member.pictures]
+    variances = [torch.stack(within).mean(0)] if len(within) == len(members) else []
+    if len(members) > 1:
+        variances.append(images.var(0))
+    return sum(variances).sqrt() if variances else None

@@ -22,6 +22,7 @@ from dip_lab.video.mode import Mode
 
 log = logging.getLogger(__name__)
 IMAGE = "image.npy"  # of a part, as it was computed, so that blending neither computes it again nor rounds it
+DEVIATION = "deviation.npy"  # the standard deviation of each of its values, where the method has one
 
 
 @dataclass(frozen=True)
@@ -77,27 +78,36 @@ class Part(Piece):
         result = read_result(folder) if folder else None
         if not result or result["status"] != "done" or result.get("observation") != self.problem.digest():
             return None
+        path = folder / IMAGE
         try:
-            prove(folder / IMAGE)
-            image = self._image()
+            prove(path)
+            if (folder / DEVIATION).exists():
+                path = folder / DEVIATION
+                prove(path)
+            image, pictures = self._array(IMAGE), self._uncertainty()
             summary = Summary.read(result, self.cell)
         except (OSError, TypeError, ValueError, EOFError) as error:
-            log.warning("%s: %s: this part is fitted again", folder / IMAGE, one_line(error))
+            log.warning("%s: %s: this part is fitted again", path, one_line(error))
             return None
         history = History(COLUMNS, folder / "history.csv")
         history.resume(10**12)
         history.path = None
-        return Restoration(image, summary, history, {}, [])
+        return Restoration(image, summary, history, pictures, [])
 
     def store(self, member: Restoration) -> Restoration:
-        """Write the image, then the summary; what is returned has its image in the file and not in memory."""
+        """Write the arrays, then the summary; what is returned has its arrays in their files and not in memory."""
         folder = self.cell.folder
         if folder is None:
             return member
+        if "uncertainty" in member.pictures:
+            write_proved(folder / DEVIATION, lambda file: np.save(file, member.pictures["uncertainty"].numpy()))
         write_proved(folder / IMAGE, lambda file: np.save(file, member.image.numpy()))
         write_json(folder / RESULT, dict(member.summary))
-        return replace(member, image=self._image(), pictures={})
+        return replace(member, image=self._array(IMAGE), pictures=self._uncertainty())
 
-    def _image(self) -> Tensor:
-        """The image, read from its file piece by piece when it is used."""
-        return torch.from_numpy(np.load(self.cell.folder / IMAGE, mmap_mode="c"))
+    def _uncertainty(self) -> dict[str, Tensor]:
+        return {"uncertainty": self._array(DEVIATION)} if (self.cell.folder / DEVIATION).exists() else {}
+
+    def _array(self, name: str) -> Tensor:
+        """An array, read from its file piece by piece when it is used."""
+        return torch.from_numpy(np.load(self.cell.folder / name, mmap_mode="c"))

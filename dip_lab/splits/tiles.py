@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dip_lab.checks import integer
 from dip_lab.problem import Problem
 from dip_lab.results.restoration import Restoration
-from dip_lab.splits.parts import Parts, whole
+from dip_lab.splits.parts import Parts, blended_deviation, whole
 from dip_lab.splits.split import Piece
 from dip_lab.splits.windows import Window, blended, windows
 from dip_lab.tasks.operators import unit_of
@@ -45,5 +45,7 @@ class SharedTiles(Tiles):
     def join(self, piece: Piece, members: Sequence[Restoration]) -> Restoration:
         if len(piece.problem.observation) > 1:
             return super().join(piece, members)
-        image = blended(self.windows(piece.problem), members[0].image.split(1), piece.problem.image_shape)
-        return whole(piece, members, image)
+        windows, shape = self.windows(piece.problem), piece.problem.image_shape
+        deviation = members[0].pictures.get("uncertainty")
+        return whole(piece, members, blended(windows, members[0].image.split(1), shape),
+                     blended_deviation(windows, () if deviation is None else deviation.split(1), shape))

@@ -12,12 +12,15 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from dip_lab.results.summary import white_of
 from dip_lab.tables.cells import Row
 
 SIDE = 256  # px: longest side of a thumbnail
 PICTURE_BYTES = 5_000_000  # of all thumbnails together; base64 makes them a third longer
 MOST, LEAST = 32_768, 512  # bytes of one thumbnail, whatever their number
-PICTURES = (("observed", "observation"), ("target", "target"), ("latent", "latent"), ("uncertainty", "uncertainty"))
+PICTURES = {"observed": "observation", "target": "target", "latent": "latent", "uncertainty": "standard deviation",
+            "error": "error"}
+MAPS = ("standard deviation", "error")  # drawn from black to what `white_of` says
 RESTORED = ("restoration", "output so far")
 
 
@@ -79,7 +82,7 @@ def _webp(image: Image.Image, side: int, limit: int) -> bytes:
 
 def picture_files(cell: Row) -> list[tuple[str, Path]]:
     """(caption, file) of a cell's pictures; the last is the restoration or, until there is one, the last output."""
-    found = [(caption, path) for stem, caption in PICTURES if (path := cell.folder / f"{stem}.png").exists()]
+    found = [(caption, path) for stem, caption in PICTURES.items() if (path := cell.folder / f"{stem}.png").exists()]
     answers = [cell.folder / f"{cell.result['answer']}.png"] if cell.result.get("answer") else []
     answers = [path for path in answers if path.exists()] or _unnamed_answers(cell.folder)
     if len(answers) == 1:
@@ -101,11 +104,18 @@ def shown_pictures(cells: Sequence[Row], album: Album) -> tuple[list[list[dict[s
     limit = share(len(paths))
     thumbnails = {digest: thumbnail for digest, path in paths.items()
                   if (thumbnail := album.thumbnail(digest, path, limit))}
-    shown = [[{"caption": caption, "thumbnail": digest, "width": thumbnails[digest].width,
-               "height": thumbnails[digest].height, "href": quote(str(path.relative_to(cell.folder.parent)))}
+    shown = [[{"caption": caption, "scale": scale_of(cell, caption), "thumbnail": digest,
+               "width": thumbnails[digest].width, "height": thumbnails[digest].height,
+               "href": quote(str(path.relative_to(cell.folder.parent)))}
               for caption, path, digest in found if digest in thumbnails]
              for cell, found in zip(cells, files, strict=True)]
     return shown, thumbnails
+
+
+def scale_of(cell: Row, caption: str) -> str:
+    """What is white in a map of errors; empty for other pictures, and for those of an earlier version."""
+    mean = cell.result.get("uncertainty_mean")
+    return f"white: {white_of(mean)} of 255" if caption in MAPS and mean is not None else ""
 
 
 def film_of(cell: Row) -> str | None:

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from dip_lab import plain
-from dip_lab.scores import Score, judged, known
+from dip_lab.scores import OWN, Score, judged, known
 from dip_lab.tables.cells import Row, overridden, varied
 from dip_lab.tables.grid import Best, as_text
 from dip_lab.tables.grid import as_markdown as markdown
@@ -141,10 +141,13 @@ def choose_keys(cells: Sequence[Row]) -> tuple[str, str] | None:
 
 
 def as_markdown(cells: Sequence[Row]) -> str:
-    """summary.md: the means by two keys where there are two, and the list."""
+    """summary.md: the means by two keys where there are two, the list, and a note on scores that few readers know."""
     keys = choose_keys(cells)
     means = markdown(*pivot(cells, *keys)) + "\n" if keys and any(_numbers(cells, "psnr")) else ""
-    return means + markdown(*listed(cells))
+    own = {entry["key"] for cell in cells for entry in cell.result.get(OWN) or ()}
+    notes = [f"`{key}`: " + ", ".join(filter(None, (score.unit, score.note)))
+             for key, score in scores_of(cells).items() if key in own and score.listed and score.note]
+    return means + markdown(*listed(cells)) + (f"\n{'; '.join(notes)}\n" if notes else "")
 
 
 def print_table(cells: Sequence[Row]) -> None:

@@ -60,5 +60,15 @@ def test_the_panel_shows_every_picture(channels):
     assert image.width > 3 * image.height
 
 
+def test_maps_of_the_panel_share_one_scale_with_a_bar():
+    maps = [("std", torch.full((1, 1, 8, 12), 3 / 255)), ("error", torch.full((1, 1, 8, 12), 30 / 255))]
+    figure = panel_figure([("picture", torch.rand(1, 3, 8, 12))], maps, 16)
+    *axes, bar = figure.axes
+    assert [axis.get_title() for axis in axes] == ["picture", "std", "error"]
+    assert [axis.images[0].get_clim() for axis in axes[1:]] == [(0, 16)] * 2 and bar.get_ylabel() == "of 255"
+    assert float(axes[1].images[0].get_array().mean()) == pytest.approx(3)
+    assert figure_png(figure).startswith(b"\x89PNG")
+
+
 def test_letters_that_the_font_lacks_are_no_warning():
     assert figure_png(curves_figure(history(), "猫", 20, 30, {})).startswith(b"\x89PNG")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from dip_lab.data.images import Images
+from dip_lab.results.calibration import CALIBRATION
 from dip_lab.results.summary import Summary
 from dip_lab.runs.files import write_json
 
@@ -23,7 +24,7 @@ def test_a_fit_a_baseline_tiles_seeds_and_a_clip_have_the_same_keys(fit_tiny):
         "seeds": fit_tiny("iterations=2", "splits.seeds.count=2", picture=picture()).summary,
         "clip": fit_tiny("iterations=2", picture=Images("clip", torch.rand(3, 1, 12, 12))).summary,
     }
-    kinds = {"clip": {"temporal_error", "warping_error"}}
+    kinds = {"clip": {"temporal_error", "warping_error"}, "seeds": {score.key for score in CALIBRATION}}
     for name, summary in others.items():
         assert set(summary) - set(one) == kinds.get(name, set()), name
     assert others["baseline"]["iterations"] is None and others["baseline"].parts is None

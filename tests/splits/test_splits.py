@@ -21,7 +21,9 @@ def test_chunks_of_tiles_of_seeds(fit_tiny, tmp_path):
     assert restoration.image.shape == (5, 1, 24, 24) and restoration.image.isfinite().all()
     chunks = sorted(path.name for path in (tmp_path / "parts").iterdir())
     assert chunks == ["0000", "0001"] and len(restoration.summary.parts) == 2
-    assert restoration.summary.members is None and restoration.summary.uncertainty_mean is None  # those of one tile
+    assert restoration.summary.members is None  # those of one tile
+    deviation = restoration.pictures["uncertainty"]
+    assert deviation.shape == (5, 1, 24, 24) and restoration.summary.uncertainty_max == float(deviation.max())
     tiles = sorted((tmp_path / "parts" / "0001" / "parts").iterdir())
     assert len(tiles) == 4 and all((tile / "seed1" / "result.json").exists() for tile in tiles)
 

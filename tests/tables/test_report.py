@@ -102,6 +102,15 @@ def test_a_picture_is_embedded_once_and_linked_in_full(tmp_path):
     assert all(uri.startswith("data:image/webp;base64,") for uri in data["thumbnails"].values())
 
 
+def test_what_is_white_is_said_where_an_uncertainty_is_shown(tmp_path):
+    folder = cell(tmp_path, "a", uncertainty_mean=3 / 255)
+    for stem in ("uncertainty", "error"):
+        picture(folder / f"{stem}.png", 30)
+    shown = [(each["caption"], each["scale"]) for each in data_of(page_of(tmp_path))["cells"][0]["pictures"]]
+    white = "white: 16 of 255"
+    assert shown[2:] == [("standard deviation", white), ("error", white), ("restoration", "")]
+
+
 def test_a_hundred_cells_are_under_ten_megabytes_whatever_their_pictures(tmp_path):
     random = np.random.default_rng(0)
     rows = [(i, i / 7, 1 / i, 20 + i / 1e4, "") for i in range(1, 1001)]

@@ -557,7 +557,8 @@ function fill(card) {
     side.replaceChildren(image);
   }
   const tag = find(".tag.left", card);
-  if (tag) tag.textContent = picturesOf(card).left.caption;
+  const { left } = picturesOf(card);
+  if (tag) tag.textContent = left.scale ? `${left.caption}, ${left.scale}` : left.caption;
   sharpen(card);
 }
 
