@@ -1,5 +1,6 @@
 """What a fit uses of this machine: threads, a GPU, memory."""
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -85,15 +86,20 @@ def _gpus(count: int) -> str:
 
 
 def free_memory() -> None:
-    """Free the memory of this process's earlier fits; Lightning's objects refer to each other in circles."""
+    """Free the memory of this process's earlier fits, whose peak no longer counts.
+
+    Lightning's objects refer to each other in circles.
+    """
     gc.collect()
+    with contextlib.suppress(OSError):  # Linux only: the peak of resident memory counts anew from here
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_memory_mb(device: torch.device | str) -> float:
-    """The most that was allocated on the CUDA device, or resident in this whole process, so far."""
+    """The most that was allocated on the CUDA device, or resident in this whole process, since `free_memory`."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     unit = 1 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB on Linux

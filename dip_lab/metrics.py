@@ -25,10 +25,11 @@ def psnr(image: Tensor, target: Tensor, where: Tensor | None = None) -> Tensor:
     return -10 * ((square * counted).sum() / counted.sum()).log10()
 
 
-def ssim(image: Tensor, target: Tensor) -> Tensor:
+def ssim(image: Tensor, target: Tensor, where: Tensor | None = None) -> Tensor:
     """Structural similarity (Wang et al. 2004): Gaussian window 11 x 11, sigma 1.5, no padding, range 1.
 
-    A picture with a side under 11 px gets the largest odd window that fits, its sigma shrunk in proportion.
+    A picture with a side under 11 px gets the largest odd window that fits, its sigma shrunk in proportion. `where`,
+    broadcastable to the image, counts only the windows around values where it is 1; NaN if there are none.
     """
     from torchmetrics.functional.image import structural_similarity_index_measure  # 2 s to import
 
@@ -39,7 +40,13 @@ def ssim(image: Tensor, target: Tensor) -> Tensor:
     _, similarity = structural_similarity_index_measure(
         _clamped(image), _clamped(target), sigma=sigma, data_range=1.0, return_full_image=True
     )
-    return similarity[..., radius:-radius, radius:-radius].mean()  # its own mean counts the padded border too
+    height, width = image.shape[-2:]
+    inside = (..., slice(radius, height - radius), slice(radius, width - radius))
+    similarity = similarity[inside]  # its own mean counts the padded border too
+    if where is None:
+        return similarity.mean()
+    counted = where.to(similarity).expand_as(image)[inside]
+    return (similarity * counted).sum() / counted.sum()
 
 
 def limited_luma(image: Tensor) -> Tensor:

@@ -64,6 +64,7 @@ _TABLE = (
     Score("psnr", "PSNR", **_DB, better="higher", common=True),
     Score("ssim", "SSIM", better="higher", common=True),
     Score("psnr_hole", "PSNR hole", **_DB, better="higher", common=True, note="in the hole"),
+    Score("ssim_hole", "SSIM hole", better="higher", note="in the hole"),
     Score("psnr_y", "PSNR Y", **_DB, better="higher", common=True, note="on Y"),
     Score("psnr_8bit", "PSNR 8 bit", **_DB, better="higher", terminal=False, listed=False, reported=False,
           note="of the PNG's values"),
@@ -88,7 +89,7 @@ _TABLE = (
     Score("iterations", "iterations", decimals=0, terminal=False, common=True),
     Score("seconds", "seconds", decimals=1, common=True, **_COST),
     Score("seconds_per_iteration", "seconds an iteration", decimals=3, listed=False, reported=False, **_COST),
-    Score("peak_memory_mb", "peak memory", "MB", 0, listed=False, reported=False, **_COST),
+    Score("peak_memory_mb", "peak memory", "MB", 0, listed=False, note="with that of Python and torch", **_COST),
     Score("parameters", "parameters", decimals=0, common=True, **_COST),
 )
 SCORES: Mapping[str, Score] = {score.key: score for score in _TABLE}

@@ -21,9 +21,11 @@ NEEDS = {
     "data=sample": ["data.size=24"],
     "data=sources": ["data.paths=[{tmp}/clip/one_1.png,{tmp}/clip/one_2.png]", "task=fusion"],
     "data=video": ["data.path={tmp}/clip"],
+    "latent=baseline": ["task=inpaint"],
     "latent=coarse": ["net=deep_decoder"],
     "latent=guided": ["latent.path={tmp}/observed.png"],
     "optimizer=lbfgs": ["latent.jitter=0"],
+    "regularizer=towards": ["task=inpaint"],
     "stopping=flat_patches": ["data=phantom", "data.size=24"],  # four patches of 16 x 16 px
     "stopping=sure": ["latent=image"],
     "task=custom": ["task.operator.module={{_target_:torch.nn.AvgPool2d,kernel_size:2}}"],

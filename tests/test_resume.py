@@ -87,6 +87,7 @@ NEEDS = {
     "average=weights": ("average.every=4",),
     "average=window": ("average.window=7",),
     "regularizer=red": ("regularizer.red.every=3",),
+    "regularizer=towards": ("task=inpaint", "regularizer.towards.until=40"),
 }
 
 
@@ -101,6 +102,7 @@ CASES |= {
     "learned": ("latent=learned",),
     "self-guided": ("latent=self_guided",),
     "aseq": ("latent=aseq",),
+    "baseline's answer": ("task=inpaint", "latent=baseline", "latent.noise_depth=2"),
     "weight noise and clipping": ("descent.weight_noise=0.02", "descent.clip=0.1"),
     "coarse to fine": ("generator.coarse_to_fine.factor=2", "generator.coarse_to_fine.iterations=25"),
     "two seeds": ("splits.seeds.count=2",),

@@ -16,6 +16,9 @@ class ImageLatent(Latent):
     Where a network needs a larger latent, the picture is mirrored at its edges. The published flash/no-flash
     restoration takes the flash picture alone: Deep Image Prior, https://arxiv.org/abs/1711.10925
 
+    Attributes:
+        is_observation: whether z is the observation, and nothing else.
+
     Args:
         path: a guide of the restoration's size, a local file or one of a public data set; None: the observation.
         noise_depth: channels of uniform noise after those of the picture; 0: the picture alone.
@@ -32,9 +35,10 @@ class ImageLatent(Latent):
         self.path = path
         noise_depth = integer("latent.noise_depth", noise_depth, 0)
         self.noise = Noise("uniform", scale, noise_depth, 0) if noise_depth else None
+        self.is_observation = path is None and noise_depth == 0
 
     def setup(self, problem: Pictured) -> None:
-        self.guide = problem.guide()
+        self.guide = self._picture(problem)
         if self.path is not None:
             height, width = problem.image_shape[-2:]
             self.guide = read_picture(located(self.path)).pixels
@@ -45,6 +49,10 @@ class ImageLatent(Latent):
                     f"resize the guide, or crop the picture"
                 )
         self.depth = self.guide.shape[1] + (self.noise.depth if self.noise else 0)
+
+    def _picture(self, problem: Pictured) -> Tensor:
+        """What z shows where there is no path, (1, C, H, W)."""
+        return problem.guide()
 
     def _fixed(self, height: int, width: int, seed: int) -> Tensor:
         z = mirrored(self.guide, height, width)

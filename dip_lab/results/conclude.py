@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dip_lab.machine import peak_memory_mb
 from dip_lab.problem import Problem
 from dip_lab.results.calibration import CALIBRATION, calibration
 from dip_lab.results.history import COLUMNS, History
@@ -24,7 +25,8 @@ def conclude_baseline(problem: Problem, cell: Cell, image: Tensor, seconds: floa
     summary = Summary(
         **about(problem, cell), status="failed" if unsound else "done", error=unsound,
         stop_reason="no iterations: a baseline", **scored(problem, image),
-        seconds=round(seconds, 3), device=platform.processor() or "cpu", versions=versions(), restorer=restorer,
+        seconds=round(seconds, 3), peak_memory_mb=round(peak_memory_mb("cpu"), 1),
+        device=platform.processor() or "cpu", versions=versions(), restorer=restorer,
     )
     return Restoration(image, summary, History(COLUMNS, None), problem.pictures(), [])
 

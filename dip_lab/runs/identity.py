@@ -140,6 +140,8 @@ def _overridden(config: Mapping[str, Any], choices: Mapping[str, str], given: Se
         key = override.key_or_group
         if override.package is None and key in choices:
             changed[key] = choices[key]
+        elif not override.is_add() and (option := choices.get(f"{key}@{override.package}")):
+            changed[override.package] = option  # such as baseline@latent.baseline=patchmatch
         elif override.package is None and (value := selected(config, key)) is not None:
             changed[key] = value
     return changed

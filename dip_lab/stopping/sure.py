@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from dip_lab.checks import integer, number
-from dip_lab.latents.image import ImageLatent
 from dip_lab.randomness import generator_of
 from dip_lab.stopping.noise_level import law_of
 from dip_lab.stopping.rule import Minimum
@@ -52,8 +51,7 @@ class Sure(Minimum):
 
     def setup(self, problem: Any, seed: int, generator: Any = None) -> None:
         super().setup(problem, seed, generator)
-        latent = getattr(generator, "latent", None)
-        if not isinstance(latent, ImageLatent) or latent.path is not None or latent.noise is not None:
+        if not getattr(getattr(generator, "latent", None), "is_observation", False):
             raise ValueError("stopping=sure needs the observation as the network's input: add latent=image")
         if len(problem.observation) > 1:
             raise ValueError("stopping=sure works for single pictures only: try stopping=wmv, or video=per_frame")

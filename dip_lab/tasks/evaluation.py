@@ -58,8 +58,10 @@ class LumaFrame(FullFrame):
 
 
 class HoleFrame(FullFrame):
-    """Adds `psnr_hole`: the PSNR of the missing values only."""
+    """Adds `psnr_hole` and `ssim_hole`: the PSNR of the missing values only, the SSIM of the windows around them."""
 
     def scores(self, image: Tensor, target: Tensor, operator: Operator) -> dict[str, Tensor]:
-        """Scores; NaN where this frame or tile has no hole."""
-        return super().scores(image, target, operator) | {"psnr_hole": psnr(image, target, where=operator.hole)}
+        """Scores; NaN where this frame or tile has no hole, or for SSIM none as far from its edges as a window is."""
+        hole = operator.hole
+        of_hole = {"psnr_hole": psnr(image, target, where=hole), "ssim_hole": ssim(image, target, where=hole)}
+        return super().scores(image, target, operator) | of_hole

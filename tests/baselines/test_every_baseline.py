@@ -1,5 +1,6 @@
 """Every shipped YAML runs on its task, and refuses the others."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,13 @@ TASKS = {
     "nlm": "denoise", "nlm_slow": "denoise", "median": "denoise", "wavelet": "denoise", "tv": "denoise",
     "nearest": "super_resolution", "bilinear": "super_resolution", "bicubic": "super_resolution",
     "lanczos": "super_resolution", "voronoi": "inpaint", "biharmonic": "inpaint", "tv_published": "inpaint",
-    "pixels": "inpaint", "wiener": "deblur", "bilinear_demosaic": "demosaic",
+    "pixels": "inpaint", "wiener": "deblur", "bilinear_demosaic": "demosaic", "cubic": "inpaint", "telea": "inpaint",
+    "navier_stokes": "inpaint", "patchmatch": "inpaint",
 }
+PACKAGES = {"telea": "cv2", "navier_stokes": "cv2", "patchmatch": "patchmatch"}  # of the extras
+TRIED = [pytest.param(name, marks=pytest.mark.skipif(name in PACKAGES and not find_spec(PACKAGES[name]),
+                                                     reason=f"needs the package {PACKAGES.get(name)}"))
+         for name in TASKS]
 ANY_TASK = ("tv", "tv_published", "pixels")
 ELSEWHERE = {"none", "published", "bm3d", "mean", "maximum", "laplacian", "fbp", "zero_filled",  # other tests
              "trained", "dncnn", "denoiser", "pixelcnn_map"}
@@ -23,7 +29,7 @@ def test_every_yaml_is_tried_here():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", TRIED)
 def test_shape_and_range_and_better_than_the_observation(name, channels, face, problem_of, baseline_of):
     if (name, channels) == ("bilinear_demosaic", 1):
         pytest.skip("a grey picture has no mosaic of colours")
@@ -41,7 +47,7 @@ def test_shape_and_range_and_better_than_the_observation(name, channels, face, p
         assert problem.scores(image)["psnr"] > problem.scores(before)["psnr"] + 0.5
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", TRIED)
 def test_the_target_is_not_looked_at(name, face, problem_of, baseline_of):
     problem = problem_of(face(), f"task={TASKS[name]}")
     baseline = baseline_of(name, *FEW.get(name, []))
@@ -74,6 +80,10 @@ def test_other_tasks_are_refused(name, task, other, face, problem_of, baseline_o
     ("tv", "baseline.weight=-1", r"baseline\.weight=-1: give a number at least 0"),
     ("tv", "baseline.iterations=0", r"baseline\.iterations=0: give a whole number of at least 1"),
     ("tv", "baseline.lr=0", r"baseline\.lr=0: give a number above 0"),
+    ("telea", "baseline.method=fluid", r"baseline\.method=fluid: choose telea or navier_stokes"),
+    ("navier_stokes", "baseline.radius=0", r"baseline\.radius=0: give a number at least 1 and at most 100"),
+    ("patchmatch", "baseline.patch_size=0", r"baseline\.patch_size=0: give a whole number from 1 to 50"),
+    ("patchmatch", "baseline.seed=one", r"baseline\.seed=one: give a whole number"),
 ])
 def test_wrong_values(name, override, message, face, problem_of, baseline_of):
     with pytest.raises(ValueError, match=message):

@@ -1,6 +1,11 @@
 
+import sys
+from importlib.util import find_spec
+
+import numpy as np
 import pytest
 import torch
+from scipy.interpolate import griddata
 from shared import DATA, shared
 
 from dip_lab.data.images import read_picture
@@ -17,6 +22,12 @@ PUBLISHED = {
     "fingerprint": ("fingerprint", 25.08), "hill": ("hill", 29.78), "man": ("man", 28.92),
     "montage": ("montage", 24.73),
 }
+
+PACKAGES = {"telea": "cv2", "navier_stokes": "cv2", "patchmatch": "patchmatch"}
+EXTRAS = {"telea": "opencv", "navier_stokes": "opencv", "patchmatch": "patchmatch"}
+FILLING = [pytest.param(name, marks=pytest.mark.skipif(name in PACKAGES and not find_spec(PACKAGES[name]),
+                                                       reason=f"needs the package {PACKAGES.get(name)}"))
+           for name in ("voronoi", "biharmonic", "cubic", *PACKAGES)]
 
 
 def masked(observation, known, target=None):
@@ -43,7 +54,7 @@ def test_voronoi_takes_the_nearest(missing, channels, per_channel, face, problem
 
 @pytest.mark.parametrize("per_channel", ["true", "false"])
 @pytest.mark.parametrize("missing", [0.5, 0.9])
-@pytest.mark.parametrize("name", ["voronoi", "biharmonic"])
+@pytest.mark.parametrize("name", FILLING)
 def test_what_is_known_stays(name, missing, per_channel, face, problem_of, baseline_of):
     problem = problem_of(face(), "task=inpaint", f"task.mask.missing={missing}", f"task.mask.per_channel={per_channel}")
     image = baseline_of(name)(problem)
@@ -51,7 +62,7 @@ def test_what_is_known_stays(name, missing, per_channel, face, problem_of, basel
     assert torch.equal(image[known], problem.target[known])
 
 
-@pytest.mark.parametrize("name", ["voronoi", "biharmonic"])
+@pytest.mark.parametrize("name", FILLING)
 def test_a_frame_without_a_hole_stays(name, baseline_of):
     frames, known = torch.rand(2, 3, 16, 16), torch.ones(2, 1, 16, 16, dtype=torch.bool)
     known[1, ..., 5:9] = False
@@ -68,12 +79,96 @@ def test_biharmonic_continues_a_ramp(baseline_of):
     assert torch.allclose(image, target, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["voronoi", "biharmonic"])
+@pytest.mark.parametrize("name", FILLING)
 def test_a_channel_of_which_nothing_is_known(name, baseline_of):
     known = torch.ones(1, 3, 16, 16, dtype=torch.bool)
     known[:, 1] = False
     with pytest.raises(ValueError, match=f"^baseline={name}: nothing is known of one channel"):
         baseline_of(name)(masked(torch.rand(1, 3, 16, 16) * known, known))
+
+
+@pytest.mark.parametrize("name", FILLING)
+def test_polarity_a_hole_gets_the_colour_around_it(name, baseline_of):
+    """Were known and hole exchanged, the hole would keep its black and the rest would change."""
+    target, known = torch.full((1, 3, 21, 30), 0.6), torch.ones(1, 1, 21, 30, dtype=torch.bool)
+    known[..., 0:4, 0:5] = known[..., 12:17, 11:19] = False  # one at the corner
+    image = baseline_of(name)(masked(target * known, known, target))
+    assert torch.allclose(image, target, atol=4 / 255)  # Telea's rounding errors add up
+
+
+@pytest.mark.parametrize("name", FILLING)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("height, width", [(16, 16), (17, 33), (9, 40)])
+def test_sizes_and_values_that_8_bits_cannot_hold(name, channels, height, width, baseline_of):
+    generator = torch.Generator().manual_seed(channels)
+    target = torch.rand(1, channels, height, width, generator=generator)  # no multiples of 1 / 255
+    known = torch.rand(1, 1, height, width, generator=generator) > 0.3
+    image = baseline_of(name)(masked(target * known, known, target))
+    assert image.shape == target.shape
+    assert torch.equal(image[known.expand_as(image)], target[known.expand_as(image)])
+    assert not torch.equal(image, target * known)
+
+
+@pytest.mark.parametrize("name", FILLING)
+def test_holes_of_one_channel_are_filled_from_that_channel(name, baseline_of):
+    target, known = torch.empty(1, 3, 16, 16), torch.ones(1, 3, 16, 16, dtype=torch.bool)
+    target[:, 0], target[:, 1], target[:, 2] = 0.2, 0.4, 0.8
+    known[:, 1, 5:9, 5:9] = False
+    image = baseline_of(name)(masked(target * known, known, target))
+    assert torch.allclose(image, target, atol=4 / 255)  # Telea's rounding errors add up
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_package_that_is_not_installed(name, baseline_of, monkeypatch):
+    monkeypatch.setitem(sys.modules, PACKAGES[name], None)
+    with pytest.raises(ValueError, match=rf"^baseline={name} needs \w+: pip install 'dip-lab\[{EXTRAS[name]}\]'$"):
+        baseline_of(name)(masked(torch.rand(1, 3, 16, 16), (torch.eye(16) > 0)[None, None]))
+
+
+def test_patchmatch_depends_on_its_seed_alone(face, problem_of, baseline_of):
+    pytest.importorskip("patchmatch")
+    problem = problem_of(face(48, 48), "task=inpaint", "task/mask=box")
+    first, again, other = (baseline_of("patchmatch", f"seed={seed}")(problem) for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert torch.equal(other, baseline_of("patchmatch", "baseline.seed=1")(problem))
+
+
+def test_patchmatch_copies_a_texture(baseline_of):
+    """Stripes go on through a hole, which no mean of what is around it can do."""
+    pytest.importorskip("patchmatch")
+    target = ((torch.arange(48) // 4) % 2).float().expand(1, 3, 48, 48).contiguous()
+    known = torch.ones(1, 1, 48, 48, dtype=torch.bool)
+    known[..., 18:30, 18:30] = False
+    problem = masked(target * known, known, target)
+    psnr = problem.scores(baseline_of("patchmatch")(problem))["psnr_hole"]
+    assert psnr > problem.scores(baseline_of("biharmonic")(problem))["psnr_hole"] + 6
+
+
+def test_patchmatch_without_its_library(baseline_of, monkeypatch):
+    package = pytest.importorskip("patchmatch")
+    monkeypatch.setattr(package, "patchmatch_available", False)
+    with pytest.raises(ValueError, match="^baseline=patchmatch: PyPatchMatch was installed without its library"):
+        baseline_of("patchmatch")(masked(torch.rand(1, 3, 16, 16), (torch.eye(16) > 0)[None, None]))
+
+
+def test_cubic_is_that_of_scipy(face, problem_of, baseline_of):
+    problem = problem_of(face(), "task=inpaint")
+    image = baseline_of("cubic")(problem)[0]
+    known = problem.operator.known[0, 0] > 0
+    points, holes = known.nonzero().numpy(), (~known).nonzero().numpy()
+    for filled, plane in zip(image, problem.target[0], strict=True):
+        expected = griddata(points, plane[known].numpy(), holes, "cubic")
+        inside = ~np.isnan(expected)
+        assert inside.mean() > 0.9
+        assert np.allclose(filled[~known].numpy()[inside], expected[inside].clip(0, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("row, column", [(slice(0, 3), slice(0, 1)), (slice(4, 5), slice(None))])
+def test_cubic_needs_a_triangle(row, column, baseline_of):
+    known = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    known[..., row, column] = True
+    with pytest.raises(ValueError, match="^baseline=cubic: the known pixels span no triangle: try baseline=voronoi$"):
+        baseline_of("cubic")(masked(torch.rand(1, 3, 16, 16) * known, known))
 
 
 @shared("inpaint11", "paper/inpaint50")

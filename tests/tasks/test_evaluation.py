@@ -2,7 +2,7 @@
 import pytest
 import torch
 from shared import DATA, shared
-from skimage.metrics import peak_signal_noise_ratio
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from dip_lab.data.images import read_picture
 from dip_lab.metrics import psnr, psnr_y, ssim
@@ -31,7 +31,7 @@ def test_scores_have_the_keys_of_their_rule(channels, picture):
     luma = LumaFrame(4).scores(image, target, Identity())
     assert luma == full | {"psnr_y": psnr_y(image, target, 4)}
     hole = HoleFrame().scores(image, target, masking(sample, 0.5))
-    assert {k: hole[k] for k in full} == full and hole.keys() - full.keys() == {"psnr_hole"}
+    assert {k: hole[k] for k in full} == full and hole.keys() - full.keys() == {"psnr_hole", "ssim_hole"}
 
 
 def read_back(image):
@@ -52,6 +52,28 @@ def test_psnr_of_the_hole_alone(per_channel, picture):
     scores = HoleFrame().scores(image, sample.pixels, operator)
     assert scores["psnr_hole"].item() == pytest.approx(expected, abs=1e-4)
     assert HoleFrame().scores(operator(image), operator(image), operator)["psnr_hole"] == float("inf")
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_ssim_of_the_hole_is_that_of_scikit_image(per_channel, picture):
+    sample = picture(24, 31)
+    operator = masking(sample, 0.3, per_channel)
+    image = (sample.pixels + 0.1 * torch.randn(1, 3, 24, 31, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    _, windows = structural_similarity(
+        sample.pixels[0].double().numpy(), image[0].double().numpy(), gaussian_weights=True, sigma=1.5,
+        use_sample_covariance=False, data_range=1, channel_axis=0, full=True)
+    hole = operator.hole.bool().expand_as(image)[0].numpy()[:, 5:-5, 5:-5]
+    assert HoleFrame().scores(image, sample.pixels, operator)["ssim_hole"].item() == pytest.approx(
+        windows[:, 5:-5, 5:-5][hole].mean(), abs=1e-4)
+
+
+def test_a_hole_at_the_edge_has_a_psnr_and_no_ssim(picture):
+    sample, known = picture(24, 31), torch.ones(1, 1, 24, 31, dtype=torch.bool)
+    known[..., :4, :] = False
+    operator = Masking(lambda picture, seed: known)
+    operator.prepare(sample, seed=0, given=False)
+    scores = HoleFrame().scores(sample.pixels.roll(1, -1), sample.pixels, operator)
+    assert scores["psnr_hole"].isfinite() and scores["ssim_hole"].isnan()
 
 
 def test_the_far_border_is_cut_off_at_the_bottom_and_on_the_right():
