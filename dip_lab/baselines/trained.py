@@ -11,9 +11,9 @@ from torch import Tensor
 from dip_lab.checks import file_name, integer, number
 from dip_lab.problem import Problem
 from dip_lab.runs.folder import BEST
-from dip_lab.tasks.noise import Gaussian
+from dip_lab.tasks.noise import Gaussian, NoNoise
 from dip_lab.training.checkpoint import Trained, file_of, load
-from dip_lab.training.restorer import LEVELS, inputs_of
+from dip_lab.training.restorer import LEVELS, inputs_of, with_known
 
 log = logging.getLogger(__name__)
 BLIND = "blind"
@@ -89,6 +89,8 @@ class Learned:
                       "equal channels, whose noise is then equal too, and the mean of its answer counts")
         image = trained.restored(inputs[:, :planes], inputs[:, planes:], self.tile or max(inputs.shape[-2:]),
                                  self.overlap)
+        if problem.operator.task == "inpaint" and (problem.noise is None or isinstance(problem.noise, NoNoise)):
+            image = with_known(image, problem.observation, problem.operator.known)  # nothing is wrong with it
         told = None if std is None else round(LEVELS * std, 2)
         self.about = {**trained.about, "sigma": self._range_of(trained), "told": told if card.noise_map else None,
                       "told_by": source if card.noise_map else None}

@@ -33,7 +33,7 @@ class Likelihood:
             raise ValueError("objective.degraded=true: a density is learnt from clean pictures: leave it false, or "
                              "give objective=restoration")
 
-    def check(self, net: type) -> None:
+    def check(self, net: type, operator: type) -> None:
         """Raises ValueError for a class of networks that are no densities."""
         check(net)
 

@@ -29,8 +29,8 @@ class Restoration:
     def __init__(self, misfit: nn.Module):
         self.misfit = misfit
 
-    def check(self, net: type) -> None:
-        """Any class of networks will do."""
+    def check(self, net: type, operator: type) -> None:
+        """Any class of networks, and of operators, will do."""
 
     def model(self, net: nn.Module, card: Card, precision: str) -> nn.Module:
         """What learns, with the network as its `net`."""

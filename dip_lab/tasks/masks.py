@@ -20,6 +20,7 @@ from dip_lab.randomness import generator_of
 _log = logging.getLogger(__name__)
 GREY = 0.15  # largest share of a mask's pixels in the middle half of its levels: the edges of a soft brush
 RIM = 3  # px around paint that JPEG has mixed with it
+VERTICES = 8  # of a brush stroke
 
 
 def check_same_size(key: str, path: str, pixels: Tensor, picture: Images) -> None:
@@ -325,3 +326,73 @@ class Text(Mask):
             torch.frombuffer(bytearray(canvas.tobytes()), dtype=torch.uint8).reshape(1, 1, height, width)
             > 127
         )
+
+
+@dataclass(frozen=True)
+class Strokes(Mask):
+    """Brush strokes and boxes at random places, over a share of the picture that is itself random.
+
+    Free-form masks as those of DeepFill v2, https://arxiv.org/abs/1806.03589. The share is drawn from `missing`, and
+    shapes are drawn until it is reached; one that would exceed the largest share is drawn anew, smaller.
+
+    Args:
+        missing: (smallest, largest) share of the picture's pixels, each above 0 and below 1.
+        boxes: the chance that a shape is a box.
+    """
+
+    missing: tuple[float, float]
+    boxes: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pair = list(self.missing) if isinstance(self.missing, list | tuple) else []
+        if len(pair) != 2 or pair != sorted(pair):
+            raise ValueError(f"task.mask.missing={self.missing}: give the smallest and the largest share: [0.1,0.5]")
+        for share in pair:
+            number("task.mask.missing", share, 0, 1, above=True, below=True)
+        number("task.mask.boxes", self.boxes, 0, 1)
+
+    def draw(self, picture: Images, seed: int) -> Tensor:
+        height, width = picture.pixels.shape[-2:]
+        generator, area = generator_of(seed, "mask"), height * width
+        low, high = self.missing
+        goal = max(1, math.floor(area * (low + (high - low) * torch.rand(1, generator=generator).item())))
+        most = max(goal, math.floor(area * high))
+        canvas, covered, scale = Image.new("1", (width, height)), 0, 1.0
+        while covered < goal:
+            draws = torch.rand(5 + 3 * VERTICES, generator=generator).tolist()
+            larger = canvas.copy()
+            (_box if draws[0] < self.boxes else _stroke)(ImageDraw.Draw(larger), (width, height), draws[1:], scale)
+            count = larger.convert("L").histogram()[255]
+            if count > most:
+                scale *= 0.7
+            else:
+                canvas, covered = larger, count
+        hole = torch.frombuffer(bytearray(canvas.convert("L").tobytes()), dtype=torch.uint8)
+        return (hole == 0).reshape(1, 1, height, width)
+
+
+def _box(pen: ImageDraw.ImageDraw, size: tuple[int, int], draws: list[float], scale: float) -> None:
+    """A box whose sides are up to two thirds of the picture's."""
+    corners = []
+    for side, place, share in zip(size, draws[:2], draws[2:4], strict=True):
+        length = max(1, round(scale * side * (0.1 + 0.57 * share)))
+        start = math.floor(place * (side - length + 1))
+        corners.append((start, start + length - 1))
+    (left, right), (top, bottom) = corners
+    pen.rectangle((left, top, right, bottom), fill=1)
+
+
+def _stroke(pen: ImageDraw.ImageDraw, size: tuple[int, int], draws: list[float], scale: float) -> None:
+    """A brush led along a line that turns a little at each of up to `VERTICES` corners."""
+    shorter = scale * min(size)
+    x, y, angle = draws[0] * size[0], draws[1] * size[1], 2 * math.pi * draws[2]
+    brush = max(1, round(shorter * (0.04 + 0.12 * draws[3])))
+    for turn, length, goes_on in zip(*([iter(draws[4:])] * 3), strict=True):
+        angle += math.pi * (turn - 0.5)
+        to_x, to_y = x + shorter * 0.3 * length * math.cos(angle), y + shorter * 0.3 * length * math.sin(angle)
+        pen.line((x, y, to_x, to_y), fill=1, width=brush)
+        pen.ellipse((to_x - brush / 2, to_y - brush / 2, to_x + brush / 2, to_y + brush / 2), fill=1)
+        x, y = to_x, to_y
+        if goes_on < 0.15:
+            break

@@ -1,7 +1,8 @@
 """What a restorer is trained on: patches, degraded by the same operators and noises as any picture."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from dip_lab.data.images import Images
 from dip_lab.data.training_set import TrainingSet
 from dip_lab.problem import Problem, Task
 from dip_lab.randomness import generator_of, seed_of
+from dip_lab.tasks.inpaint import Masking
+from dip_lab.tasks.masks import Mask
 from dip_lab.training.laws import std_of
 from dip_lab.training.restorer import inputs_of
 
@@ -38,7 +41,12 @@ class Degradation:
         Raises:
             ValueError: the task does not take them.
         """
-        return self.task().problem(Images(name, pixels, clean=True), seed)
+        task = self.task()
+        if len(pixels) > 1:
+            for part in task.operator.modules():
+                if isinstance(part, Masking) and not part.mask.path:
+                    part.mask = partial(each, part.mask)
+        return task.problem(Images(name, pixels, clean=True), seed)
 
     def inputs(self, problem: Problem, seed: int) -> Tensor:
         """What a restorer sees of it, `(N, channels + maps, H, W)`.
@@ -56,6 +64,12 @@ class Degradation:
             raise ValueError(f"restorer.noise_map=true: {type(problem.noise).__name__} has no standard deviation: give "
                              "task/noise=gaussian or restorer.noise_map=false")
         return torch.tensor(stds)
+
+
+def each(mask: Mask, patches: Images, seed: int) -> Tensor:
+    """A mask of its own for each patch, `(N, 1, H, W)`; the frames of a clip, which this is not, share one."""
+    return torch.cat([mask(replace(patches, pixels=patches.pixels[t:t + 1]), seed_of(seed, "mask of a patch", t))
+                      for t in range(len(patches.pixels))])
 
 
 class Clean:

@@ -84,7 +84,7 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
     names, held = source.split()
     pictures = Pictures(source, names, cfg.channels, cfg.patch, cfg.seed)
     objective = instantiate(cfg.objective)
-    objective.check(located(cfg.net._target_))
+    objective.check(located(cfg.net._target_), located(cfg.task.operator._target_))
     degradation = degradation_of(cfg.task, cfg.restorer.noise_map) if objective.degraded else Clean()
     held_out = HeldOut(pictures, held, degradation, HELD_OUT_SIDE, cfg.seed)
     patches = Patches(pictures, degradation, cfg.patch, cfg.batch, cfg.epoch, cfg.seed)

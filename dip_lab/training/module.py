@@ -34,6 +34,7 @@ class Training(pl.LightningModule):
                  schedule: Callable[[int], float], iterations: int, budget: float | None, card: Card):
         super().__init__()
         self.restorer, self.objective, self.card = restorer, objective, card
+        self.critic = getattr(objective, "critic", None)  # a discriminator moves, and is saved, with the network
         self.optimizer, self.schedule = optimizer, schedule
         self.iterations, self.budget = iterations, budget
         self._sum: Tensor | float = 0.0  # of the losses of this epoch
@@ -103,7 +104,8 @@ class Training(pl.LightningModule):
         if not math.isfinite(self.loss):
             raise ValueError(f"the loss is not finite after step {self.step}: give a smaller optimizer.lr, or "
                              "descent.clip=1")
-        self.scores = {key: sum(row[key] for row in self._rows) / len(self._rows) for key in self.objective.columns}
+        self.scores = self.objective.pooled(self.restorer, self._rows) if hasattr(self.objective, "pooled") else \
+            {key: sum(row[key] for row in self._rows) / len(self._rows) for key in self.objective.columns}
         self.log_dict({**self.scores, "loss": self.loss})
 
     def configure_optimizers(self) -> Optimizer:

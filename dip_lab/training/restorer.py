@@ -70,6 +70,11 @@ class Restorer(nn.Module):
         return image
 
 
+def with_known(image: Tensor, picture: Tensor, known: Tensor) -> Tensor:
+    """The image in the holes and the picture, untouched, where it is known (1; 0 in the holes)."""
+    return torch.where(known > 0, picture, image)
+
+
 def inputs_of(problem: Problem, stds: Tensor | None) -> Tensor:
     """What a restorer sees of a problem, `(N, channels + maps, H, W)`: the observation at the picture's size.
 
