@@ -25,7 +25,7 @@ class Likelihood:
 
     monitor, better = "bits_per_dim", "min"
     columns = ("bits_per_dim",)
-    baseline = "pixelcnn_map"
+    usage = "baseline=pixelcnn_map baseline.checkpoint={}"
 
     def __init__(self, degraded: bool):
         self.degraded = flag("objective.degraded", degraded)

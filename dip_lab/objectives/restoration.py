@@ -16,7 +16,7 @@ class Restoration:
         better: whether it should be large (max) or small (min).
         columns: of history.csv.
         degraded: it learns from degraded patches.
-        baseline: the option of configs/baseline that uses what was learnt.
+        usage: what run.py is given to use what was learnt; {} is the folder of the run.
 
     Args:
         misfit: of configs/task/misfit, between pictures here.
@@ -24,7 +24,8 @@ class Restoration:
 
     monitor, better = "psnr", "max"
     columns = ("psnr", "ssim")
-    degraded, baseline = True, "trained"
+    degraded = True
+    usage = "baseline=trained baseline.checkpoint={}"
 
     def __init__(self, misfit: nn.Module):
         self.misfit = misfit

@@ -90,6 +90,7 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
     patches = Patches(pictures, degradation, cfg.patch, cfg.batch, cfg.epoch, cfg.seed)
     inputs, targets = patches[0]
     channels, maps = targets.shape[1], inputs.shape[1] - targets.shape[1]
+    maps = getattr(objective, "depth", channels + maps) - channels  # a generator sees a latent of this depth instead
     net = build_net(cfg, channels + maps, channels)
     residual = hasattr(net, "to_image") if cfg.restorer.residual == "auto" else cfg.restorer.residual
     card = card_of(cfg, training, degradation, channels, maps, residual, len(names))

@@ -33,7 +33,7 @@ from dip_lab.training.restorer import Restorer
 
 log = logging.getLogger(__name__)
 KEY = "card"
-DENSITY = "likelihood"
+DENSITY, GENERATOR = "likelihood", "generative"
 PREFIX = "restorer.net."
 LAST = Path("checkpoints", "last.ckpt")  # beside BEST
 NOT_ITS_OWN = ("lr", "norm_weight", "align_corners")  # keys of a net's YAML that are not arguments of the network
@@ -47,7 +47,8 @@ class Card:
         net: its option of configs/net; the class is the one that our own YAML names, never a name in the file.
         options: values for that YAML's keys.
         channels: of the pictures, 1 or 3.
-        maps: planes that it sees beside the picture: of the noise level, of what is known.
+        maps: planes that it sees beside the picture: of the noise level, of what is known. A generator sees no picture:
+            its latent has channels + maps planes.
         residual: its output is subtracted.
         noise_map: the first of the maps is the noise level.
         task: the option of configs/task.
@@ -60,7 +61,8 @@ class Card:
         seconds: until then.
         seed: of the training.
         score: of the held-out pictures: PSNR in dB, or what the objective watches.
-        objective: the option of configs/objective; "likelihood" is a density, anything else a restorer.
+        objective: the option of configs/objective; "likelihood" is a density, "generative" a generator, anything else a
+            restorer.
         clipped: the noise that it was trained with was clipped to [0, 1].
     """
 
@@ -268,12 +270,15 @@ def restorer_of(card: Card, precision: str = "float32") -> Restorer:
     if card.objective == DENSITY:
         raise ValueError("is a density of pictures (objective=likelihood) and restores none by itself: "
                          "give baseline=pixelcnn_map")
+    if card.objective == GENERATOR:
+        raise ValueError("is a generator of pictures (objective=generative) and restores none by itself: give "
+                         f"net={card.net} latent=learned latent@latent.start=coarse_normal generator.init_from=<run>")
     return restorer_with(net_of(card), card, precision)
 
 
 def restorer_with(net: nn.Module, card: Card, precision: str = "float32") -> Restorer:
     """The restorer of a card whose network is there already."""
-    return Restorer(net, card.channels, card.residual, precision, card.clipped)
+    return Restorer(net, card.channels, card.residual, precision, card.clipped, card.own_norms)
 
 
 def density_of(card: Card, precision: str = "float32") -> Density:

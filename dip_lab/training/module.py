@@ -104,8 +104,10 @@ class Training(pl.LightningModule):
         if not math.isfinite(self.loss):
             raise ValueError(f"the loss is not finite after step {self.step}: give a smaller optimizer.lr, or "
                              "descent.clip=1")
-        self.scores = self.objective.pooled(self.restorer, self._rows) if hasattr(self.objective, "pooled") else \
-            {key: sum(row[key] for row in self._rows) / len(self._rows) for key in self.objective.columns}
+        if hasattr(self.objective, "pooled"):  # of all held-out pictures together
+            self.scores = self.objective.pooled(self.restorer, self._rows)
+        else:
+            self.scores = {key: sum(row[key] for row in self._rows) / len(self._rows) for key in self.objective.columns}
         self.log_dict({**self.scores, "loss": self.loss})
 
     def configure_optimizers(self) -> Optimizer:

@@ -102,12 +102,12 @@ class Report(pl.Callback):
 
 
 def curves(history: History, title: str, score: str) -> Figure:
-    """Loss (left, logarithmic) and a score of the held-out pictures (right) against the step."""
+    """Loss (left, logarithmic where it is positive) and a score of the held-out pictures (right) against the step."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axis = figure.subplots()
     steps = history.column("iteration")
     axis.plot(steps, history.column("loss"), color="0.45", lw=1, label="loss")
-    if any(value > 0 for value in history.column("loss")):
+    if all(value > 0 for value in history.column("loss")):  # against a discriminator it may be negative
         axis.set_yscale("log")
     axis.set(xlabel="step", ylabel="loss", title=title)
     right = axis.twinx()
@@ -123,5 +123,4 @@ def said(folder: Path, score: float | None, objective: Any) -> str:
     here = printable(str(from_here(folder)))
     reached = "" if score is None else f"held out  {score:.2f} ({objective.monitor})\n"
     return (f"{reached}weights   {here}/{BEST}\ncurves    {here}/curves.png\n"
-            f"use it    python run.py baseline={objective.baseline} baseline.checkpoint={here} data=file "
-            "data.path=photo.jpg")
+            f"use it    python run.py {objective.usage.format(here)} data=file data.path=photo.jpg")
