@@ -183,7 +183,8 @@ def build_module(cfg: DictConfig, problem: Problem, mode: Mode | None = None) ->
     regularizer.setup(problem, cfg.seed)
     generator = build_generator(cfg, problem, mode)
     return DeepImagePrior(generator, problem, regularizer, instantiate(cfg.average), instantiate(cfg.optimizer),
-                          instantiate(cfg.descent.schedule), WeightNoise(cfg.descent.weight_noise, cfg.seed))
+                          instantiate(cfg.descent.schedule), WeightNoise(cfg.descent.weight_noise, cfg.seed),
+                          instantiate(cfg.descent.stages))
 
 
 def build_generator(cfg: DictConfig, problem: Problem, mode: Mode | None = None) -> Generator:

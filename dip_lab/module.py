@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from dip_lab.descent.stages import All
 from dip_lab.descent.weight_noise import WeightNoise
 from dip_lab.generator import Generator
 from dip_lab.problem import Problem
@@ -25,7 +26,8 @@ class DeepImagePrior(pl.LightningModule):
     """
 
     def __init__(self, generator: Generator, problem: Problem, regularizer: Regularizer, average,
-                 optimizer: Callable[..., Optimizer], schedule: Callable[[int], float], weight_noise: WeightNoise):
+                 optimizer: Callable[..., Optimizer], schedule: Callable[[int], float], weight_noise: WeightNoise,
+                 stages: All):
         super().__init__()
         self.generator = generator
         self.problem = problem
@@ -34,12 +36,15 @@ class DeepImagePrior(pl.LightningModule):
         self.optimizer = optimizer
         self.schedule = schedule
         self.weight_noise = weight_noise
+        self.stages = stages
+        stages.check(generator.net, generator.latent)
         self.iteration = 0
         self.output: Tensor | None = None
         self.loss: Tensor | None = None
 
     def on_train_batch_start(self, iteration: int, batch_idx: int) -> None:
         self.iteration = iteration
+        self.stages(self.generator.net, iteration)
 
     def training_step(self, iteration: int, batch_idx: int) -> Tensor:
         image, frames = self.generator(iteration), self.generator.frames_of(iteration)

@@ -26,7 +26,9 @@ class WeightNoise:
         """The noise of an iteration is a function of (seed, iteration) and the kind of device."""
         if self.scale == 0:
             return
-        weights = [weight for weight in net.parameters() if weight.ndim > 1]
+        weights = [weight for weight in net.parameters() if weight.ndim > 1 and weight.requires_grad]
+        if not weights:  # none moves yet
+            return
         generator = generator_of(self.seed, "weight_noise", iteration, weights[0].device)
         for weight in weights:
             noise = torch.empty(weight.shape, device=weight.device).normal_(generator=generator)
