@@ -9,7 +9,7 @@ from shared import DATA, shared
 from dip_lab.data.images import Images, read_picture
 from dip_lab.data.sizes import centre_crop, crop_to_multiple, resize_to
 from dip_lab.tasks.inpaint import Masking
-from dip_lab.tasks.masks import Alpha, Bernoulli, Blobs, Box, Color, File, Text
+from dip_lab.tasks.masks import Alpha, Bernoulli, Blobs, Box, Color, File, Strokes, Text
 from dip_lab.tasks.mri import File as Pattern
 
 BOTH = {"path": None, "polarity": "white"}
@@ -17,6 +17,7 @@ LAWS = {
     "bernoulli": Bernoulli(**BOTH, missing=0.5, per_channel=False),
     "bernoulli-per-channel": Bernoulli(**BOTH, missing=0.5, per_channel=True),
     "blobs": Blobs(**BOTH, missing=0.3, scale=0.05),
+    "strokes": Strokes(**BOTH, missing=(0.1, 0.5), boxes=0.4),
     "text": Text(**BOTH, text="deep image prior", lines=3, size=0.2),
 }
 
@@ -66,6 +67,32 @@ def test_blobs_are_blobs(picture):
     sample = picture(64, 64)
     fine, coarse = (Blobs(**BOTH, missing=0.5, scale=s)(sample, 0) for s in (0.001, 0.08))
     assert changes(coarse) < 0.3 * changes(fine)
+
+
+@pytest.mark.parametrize("missing", [(0.1, 0.5), (0.2, 0.2), (0.01, 0.02), (0.9, 0.95)])
+@pytest.mark.parametrize("size", [(64, 64), (8, 50), (9, 8)])
+def test_strokes_cover_a_share_from_the_range(missing, size, picture):
+    low, high = missing
+    shares = [(~Strokes(**BOTH, missing=missing, boxes=0.4)(picture(*size), seed)).float().mean().item()
+              for seed in range(12)]
+    pixel = 1 / (size[0] * size[1])
+    assert all(low - pixel <= share <= max(high, pixel) + 1e-6 for share in shares)
+    assert low == high or size[0] < 64 or max(shares) - min(shares) > (high - low) / 4
+
+
+def test_strokes_can_be_boxes_alone(picture):
+    def rectangles(boxes):
+        law = Strokes(**BOTH, missing=(0.02, 0.3), boxes=boxes)
+        holes = [~law(picture(64, 64), seed)[0, 0] for seed in range(30)]
+        return sum(int(hole.sum() == hole.any(0).sum() * hole.any(1).sum()) for hole in holes)
+
+    assert rectangles(1) > 3 and rectangles(0) == 0
+
+
+@pytest.mark.parametrize("missing", [(0.5, 0.1), (0, 0.5), (0.1, 1), 0.3, (0.1,), "much"])
+def test_shares_of_strokes_that_cannot_work(missing):
+    with pytest.raises(ValueError, match="task.mask.missing"):
+        Strokes(**BOTH, missing=missing, boxes=0.4)
 
 
 def test_box_is_in_the_middle(picture):

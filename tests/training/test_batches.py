@@ -75,6 +75,16 @@ def test_any_task_degrades_them(source, overrides, planes):
     assert inputs.isfinite().all() and not torch.equal(inputs[:, :1], clean)
 
 
+@pytest.mark.parametrize("law", ["bernoulli", "blobs", "strokes", "text"])
+def test_each_patch_has_a_mask_of_its_own(source, law):
+    dataset = patches(source, "task=inpaint", f"task/mask={law}")
+    known = dataset[0][0][:, 1:]
+    assert len({tuple(mask.flatten().tolist()) for mask in known}) > 2
+    assert torch.equal(known, dataset[0][0][:, 1:]) and not torch.equal(known, dataset[1][0][:, 1:])
+    inputs, clean = dataset[0]
+    assert torch.equal(inputs[:, :1], clean * known)
+
+
 def test_a_noise_map_needs_noise_with_a_sigma(source):
     with pytest.raises(ValueError, match="Poisson has no standard deviation"):
         patches(source, "task/noise=poisson", noise_map=True)[0]
