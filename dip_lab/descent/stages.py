@@ -39,8 +39,8 @@ class LatentFirst(All):
     def check(self, net: nn.Module, latent: nn.Module) -> None:
         """Raises ValueError where the latent does not move: nothing would."""
         if not list(latent.parameters()):
-            raise ValueError("descent/stages=latent_first: the latent of this fit is not learned, so nothing would move "
-                             "at first: give latent=learned, or descent/stages=all")
+            raise ValueError("descent/stages=latent_first: the latent of this fit is not learned, so nothing would "
+                             "move at first: give latent=learned, or descent/stages=all")
 
     def moving(self, layers: int, iteration: int) -> int:
         """How many of the layers move."""

@@ -89,8 +89,8 @@ def test_it_is_continued_exactly(train, monkeypatch, more):
     assert code == 0 and "goes on from" in said, said
     again = torch.load(folder_of("killed") / LAST, weights_only=True)["state_dict"]
     same(whole, again)
-    rows = [[row.split(",")[:1] + row.split(",")[2:] for row in
-             (folder_of(name) / "history.csv").read_text(encoding="utf-8").splitlines()] for name in ("whole", "killed")]
+    histories = [(folder_of(name) / "history.csv").read_text(encoding="utf-8") for name in ("whole", "killed")]
+    rows = [[row.split(",")[:1] + row.split(",")[2:] for row in text.splitlines()] for text in histories]
     assert rows[0] == rows[1]
     extra = whole["critic._extra_state"]
     assert extra["steps"] == 6 and extra["moments"]["state"] and "critic.net.head.parametrizations.weight.0._u" in whole

@@ -73,7 +73,8 @@ def test_it_is_continued_exactly(train, monkeypatch):
             train(*TINY, "name=killed")
     code, said = train(*TINY, "name=killed")
     assert code == 0 and "goes on from" in said, said
-    whole, killed = (torch.load(folder_of(name) / LAST, weights_only=True)["state_dict"] for name in ("whole", "killed"))
+    whole, killed = (torch.load(folder_of(name) / LAST, weights_only=True)["state_dict"]
+                     for name in ("whole", "killed"))
     for key, value in whole.items():
         assert key.endswith("_extra_state") or torch.equal(value, killed[key]), key
     assert whole["critic._extra_state"]["steps"] == killed["critic._extra_state"]["steps"] == 6
