@@ -22,6 +22,8 @@ NEEDS = {
     "data=sources": ["data.paths=[{tmp}/clip/one_1.png,{tmp}/clip/one_2.png]", "task=fusion"],
     "data=video": ["data.path={tmp}/clip"],
     "latent=coarse": ["net=deep_decoder"],
+    "latent=coarse_normal": ["net=dcgan"],
+    "descent/stages=latent_first": ["latent=learned"],
     "latent=guided": ["latent.path={tmp}/observed.png"],
     "optimizer=lbfgs": ["latent.jitter=0"],
     "stopping=flat_patches": ["data=phantom", "data.size=24"],  # four patches of 16 x 16 px
