@@ -278,7 +278,7 @@ def restorer_of(card: Card, precision: str = "float32") -> Restorer:
 
 def restorer_with(net: nn.Module, card: Card, precision: str = "float32") -> Restorer:
     """The restorer of a card whose network is there already."""
-    return Restorer(net, card.channels, card.residual, precision, card.clipped, card.own_norms)
+    return Restorer(net, card.channels, card.residual, precision, card.clipped)
 
 
 def density_of(card: Card, precision: str = "float32") -> Density:
