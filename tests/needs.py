@@ -23,6 +23,8 @@ NEEDS = {
     "data=video": ["data.path={tmp}/clip"],
     "latent=baseline": ["task=inpaint"],
     "latent=coarse": ["net=deep_decoder"],
+    "latent=coarse_normal": ["net=dcgan"],
+    "descent/stages=latent_first": ["latent=learned"],
     "latent=guided": ["latent.path={tmp}/observed.png"],
     "optimizer=lbfgs": ["latent.jitter=0"],
     "regularizer=towards": ["task=inpaint"],

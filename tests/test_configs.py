@@ -30,7 +30,7 @@ def package_of(group: str) -> str | None:
 
 def cases() -> list[list[str]]:
     found = [[f"{group}={option}"] for group in GROUPS if group not in ELSEWHERE for option in options(group)]
-    for folder in ("splits/tiles", "descent/schedule"):
+    for folder in ("splits/tiles", "descent/schedule", "descent/stages"):
         found += [[f"{folder}={option}"] for option in options(folder)]
     found += [["regularizer=[tv,edge]"]]
     found += [["regularizer=red", f"regularizer/red/denoiser={o}"] for o in options("regularizer/red/denoiser")]

@@ -146,4 +146,5 @@ def test_frozen_norms_keep_the_mean_and_variance_that_they_came_with():
     image.mean().backward()
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     assert net[1].weight.grad is not None
-    assert torch.equal(image, net.eval()(generator.latent.z)) and not torch.equal(image, net.train()(generator.latent.z))
+    frozen, own = net.eval()(generator.latent.z), net.train()(generator.latent.z)
+    assert torch.equal(image, frozen) and not torch.equal(image, own)

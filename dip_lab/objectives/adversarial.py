@@ -11,7 +11,8 @@ from dip_lab.checks import number
 from dip_lab.metrics import psnr
 from dip_lab.objectives.critic import Critic
 from dip_lab.problem import Problem
-from dip_lab.training.restorer import Restorer, with_known
+from dip_lab.training.checkpoint import Card, restorer_with
+from dip_lab.training.restorer import with_known
 
 
 class Adversarial:
@@ -54,10 +55,10 @@ class Adversarial:
             raise ValueError(f"objective=adversarial: fills holes, and task={operator.task} leaves none: give "
                              "task=inpaint, or objective=restoration")
 
-    def model(self, net: nn.Module, channels: int, residual: bool, precision: str, clipped: bool) -> nn.Module:
+    def model(self, net: nn.Module, card: Card, precision: str) -> nn.Module:
         """What learns, with the network as its `net`."""
-        self.critic = Critic(channels + 1, self.discriminator, self.optimizer, self.seed)
-        return Restorer(net, channels, residual, precision, clipped)
+        self.critic = Critic(card.channels + 1, self.discriminator, self.optimizer, self.seed)
+        return restorer_with(net, card, precision)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         """0-d, of a batch (inputs, clean patches), after a step of the discriminator."""

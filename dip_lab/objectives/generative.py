@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from dip_lab.checks import flag, integer
 from dip_lab.objectives.critic import Critic
 from dip_lab.randomness import generator_of
+from dip_lab.training.checkpoint import Card
 from dip_lab.training.sampler import Sampler, check
 
 NEAR = 7  # px, side of the pieces that are compared
@@ -63,9 +64,9 @@ class Generative:
         """Raises ValueError for a class of networks that take no small latent."""
         check(net)
 
-    def model(self, net: nn.Module, channels: int, residual: bool, precision: str, clipped: bool) -> nn.Module:
+    def model(self, net: nn.Module, card: Card, precision: str) -> nn.Module:
         """What learns, with the network as its `net`."""
-        self.critic = Critic(channels, self.discriminator, self.optimizer, self.seed)
+        self.critic = Critic(card.channels, self.discriminator, self.optimizer, self.seed)
         return Sampler(net, self.depth, precision)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dip_lab.checks import flag
 from dip_lab.nets.logistic_mixture import LEVELS, bits_per_dim
+from dip_lab.training.checkpoint import Card
 from dip_lab.training.density import Density, check
 
 
@@ -36,9 +37,9 @@ class Likelihood:
         """Raises ValueError for a class of networks that are no densities."""
         check(net)
 
-    def model(self, net: nn.Module, channels: int, residual: bool, precision: str, clipped: bool) -> nn.Module:
+    def model(self, net: nn.Module, card: Card, precision: str) -> nn.Module:
         """What learns, with the network as its `net`."""
-        return Density(net, channels, precision)
+        return Density(net, card.channels, precision)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         """0-d, of a batch (clean patches, the same)."""

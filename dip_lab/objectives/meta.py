@@ -11,6 +11,7 @@ from dip_lab.generator import Generator
 from dip_lab.latents.latent import Latent
 from dip_lab.problem import Problem
 from dip_lab.randomness import seed_of
+from dip_lab.training.checkpoint import Card
 
 SIDE = 128  # px of the middle of a held-out picture that is fitted
 AT_ONCE = {"factor": 1, "iterations": 0}  # every image is made at its full size
@@ -51,7 +52,7 @@ class Meta:
     def check(self, net: type, operator: type) -> None:
         """Any class of networks will do, and any task."""
 
-    def model(self, net: nn.Module, channels: int, residual: bool, precision: str, clipped: bool) -> nn.Module:
+    def model(self, net: nn.Module, card: Card, precision: str) -> nn.Module:
         """What learns, with the network as its `net`."""
         return nn.ModuleDict({"net": net})
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from dip_lab.problem import Problem
-from dip_lab.training.restorer import Restorer
+from dip_lab.training.checkpoint import Card, restorer_with
 
 
 class Restoration:
@@ -33,9 +33,9 @@ class Restoration:
     def check(self, net: type, operator: type) -> None:
         """Any class of networks, and of operators, will do."""
 
-    def model(self, net: nn.Module, channels: int, residual: bool, precision: str, clipped: bool) -> nn.Module:
+    def model(self, net: nn.Module, card: Card, precision: str) -> nn.Module:
         """What learns, with the network as its `net`."""
-        return Restorer(net, channels, residual, precision, clipped)
+        return restorer_with(net, card, precision)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
         """0-d, of a batch (inputs, clean patches)."""

@@ -99,7 +99,7 @@ def build(cfg: DictConfig, training: identity.Training, folder: Path) -> Plan:
     net = build_net(cfg, channels + maps, channels)
     residual = hasattr(net, "to_image") if cfg.restorer.residual == "auto" else cfg.restorer.residual
     card = card_of(cfg, training, degradation, channels, maps, residual, len(names))
-    model = objective.model(net, channels, card.residual, cfg.precision, card.clipped)
+    model = objective.model(net, card, cfg.precision)
     module = Training(model, objective, instantiate(cfg.optimizer), instantiate(cfg.descent.schedule), cfg.iterations,
                       seconds_of(cfg.budget), card)
     what = f"{training.what} with {card.net} on {card.data.rpartition('/')[2]}"

@@ -275,7 +275,12 @@ def restorer_of(card: Card, precision: str = "float32") -> Restorer:
     """
     if card.objective in INSTEAD:
         raise ValueError(INSTEAD[card.objective].format(net=card.net))
-    return Restorer(net_of(card), card.channels, card.residual, precision, card.clipped)
+    return restorer_with(net_of(card), card, precision)
+
+
+def restorer_with(net: nn.Module, card: Card, precision: str = "float32") -> Restorer:
+    """The restorer of a card whose network is there already."""
+    return Restorer(net, card.channels, card.residual, precision, card.clipped)
 
 
 def density_of(card: Card, precision: str = "float32") -> Density:

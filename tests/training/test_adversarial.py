@@ -11,13 +11,17 @@ from dip_lab.compose import compose
 from dip_lab.data.images import Images
 from dip_lab.instantiate import instantiate
 from dip_lab.objectives.adversarial import Adversarial, judged
-from dip_lab.training.checkpoint import BEST, LAST, load
+from dip_lab.training.checkpoint import BEST, LAST, Card, load
 from dip_lab.training.module import Training
 from dip_lab.training.restorer import inputs_of
 
 TINY = ["objective=adversarial", "task=inpaint", "task/mask=strokes", "net=gated_unet", "net.width=4",
         "net.dilations=[2]", "objective.discriminator={width:4,layers:2}", "data=train/folder", "data.path=photos",
         "patch=16", "batch=4", "iterations=6", "epoch=2", "logger=none", "device=cpu", "precision=float32", "threads=1"]
+
+
+CARD = Card("gated_unet", {}, 3, 1, False, False, "inpaint", {}, "NoNoise", None, "train/folder",
+            objective="adversarial")
 
 
 class Killed(BaseException):
@@ -85,8 +89,8 @@ def test_it_is_continued_exactly(train, monkeypatch, more):
     assert code == 0 and "goes on from" in said, said
     again = torch.load(folder_of("killed") / LAST, weights_only=True)["state_dict"]
     same(whole, again)
-    texts = [(folder_of(name) / "history.csv").read_text(encoding="utf-8") for name in ("whole", "killed")]
-    rows = [[row.split(",")[:1] + row.split(",")[2:] for row in text.splitlines()] for text in texts]
+    histories = [(folder_of(name) / "history.csv").read_text(encoding="utf-8") for name in ("whole", "killed")]
+    rows = [[row.split(",")[:1] + row.split(",")[2:] for row in text.splitlines()] for text in histories]
     assert rows[0] == rows[1]
     extra = whole["critic._extra_state"]
     assert extra["steps"] == 6 and extra["moments"]["state"] and "critic.net.head.parametrizations.weight.0._u" in whole
@@ -110,7 +114,7 @@ def same(one, other):
 def test_the_discriminator_depends_on_the_seed_alone(one_thread):
     def weights(seed):
         learning = objective(f"seed={seed}")
-        learning.model(torch.nn.Identity(), 3, False, "float32", False)
+        learning.model(torch.nn.Identity(), CARD, "float32")
         return learning.critic.state_dict()
 
     torch.rand(5)
@@ -122,7 +126,7 @@ def test_the_two_sides_learn_from_their_own_loss(one_thread):
     learning = objective("objective.adversarial=1")
     net = torch.nn.Conv2d(4, 3, 3, padding=1)
     net.stride, net.min_size = 1, 1
-    model = learning.model(net, 3, False, "float32", False)
+    model = learning.model(net, CARD, "float32")
     generator = torch.Generator().manual_seed(0)
     clean, known = torch.rand(2, 3, 16, 16, generator=generator), torch.ones(2, 1, 16, 16)
     known[..., 4:12, 4:12] = 0
@@ -134,7 +138,7 @@ def test_the_two_sides_learn_from_their_own_loss(one_thread):
     assert all(weight.grad is None for weight in learning.critic.net.parameters())
     assert all(weight.grad is not None for weight in model.parameters())
     alone = objective("objective.adversarial=0", "objective.hole=2", "objective.rest=0.5")
-    alone.model(net, 3, False, "float32", False)
+    alone.model(net, CARD, "float32")
     made, hole = model(torch.cat((clean * known, known), 1)), 1 - known
     expected = ((made - clean).abs() * (2 * hole + 0.5 * known)).mean()
     assert torch.allclose(alone.loss(model, (torch.cat((clean * known, known), 1), clean)), expected)
@@ -143,7 +147,7 @@ def test_the_two_sides_learn_from_their_own_loss(one_thread):
 
 def test_the_discriminator_learns_to_tell_the_two_apart(one_thread):
     learning = objective("objective.discriminator={width:8,layers:2}")
-    learning.model(torch.nn.Identity(), 3, False, "float32", False)
+    learning.model(torch.nn.Identity(), CARD, "float32")
     critic, known = learning.critic, torch.ones(4, 1, 16, 16)
     real, made = torch.rand(4, 3, 16, 16), torch.full((4, 3, 16, 16), 0.5)
     for _ in range(60):
