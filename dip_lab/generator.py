@@ -53,14 +53,12 @@ class Generator(nn.Module):
         upscale = getattr(net, "upscale", 1)
         latent.prepare(*(side // upscale for side in padded), seed)
         self.to(memory_format=torch.channels_last)
+        self.train()  # Lightning leaves the modes as they are
 
     def train(self, mode: bool = True) -> "Generator":
-        """As in torch, except for norms that are frozen."""
+        """As in torch, but a network with frozen norms stays in eval mode."""
         super().train(mode)
-        if self.frozen_norms:
-            for layer in self.net.modules():
-                if isinstance(layer, nn.BatchNorm2d):
-                    layer.eval()
+        self.net.train(mode and not self.frozen_norms)
         return self
 
     def forward(self, iteration: int | None = None) -> Tensor:

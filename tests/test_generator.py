@@ -141,7 +141,7 @@ def test_frozen_norms_keep_the_mean_and_variance_that_they_came_with():
     before = {key: value.clone() for key, value in net.state_dict().items()}
     at_once, latent = {"factor": 1, "iterations": 0}, Noise("uniform", 0.1, 2, 0)
     generator = Generator(net, latent, (8, 9), "float32", 0, at_once, frozen_norms=True).train()
-    assert generator.net.training and not generator.net[1].training
+    assert generator.training and not generator.net[1].training
     image = generator(1)
     image.mean().backward()
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
