@@ -13,8 +13,8 @@ GAUSSIAN = {k: 100 * math.erf(k / math.sqrt(2)) for k in (1, 2, 3)}  # 68.3, 95.
 CALIBRATION = (
     *(Score(f"within_{k}_std", f"within {k} std", "%", 1, note=f"Gaussian: {share:.1f}")
       for k, share in GAUSSIAN.items()),
-    Score("error_to_std", "error / std", decimals=2, terminal=False, note="of root mean squares; above 1: too sure"),
-    Score("error_std_rank", "error with std", decimals=2, terminal=False, note="rank correlation; 1: std orders them"),
+    Score("error_to_std", "error / std", decimals=2, terminal=False, note="root mean squares, above 1: too sure"),
+    Score("error_std_rank", "error with std", decimals=2, terminal=False, note="rank correlation, 1: std orders them"),
 )
 
 
