@@ -13,7 +13,7 @@ TASKS = {
 }
 ANY_TASK = ("tv", "tv_published", "pixels")
 ELSEWHERE = {"none", "published", "bm3d", "mean", "maximum", "laplacian", "fbp", "zero_filled",  # other tests
-             "trained", "dncnn", "denoiser", "pixelcnn_map"}
+             "trained", "dncnn", "denoiser", "gan", "pixelcnn_map"}
 FEW = {"tv": ["baseline.iterations=100"], **dict.fromkeys(("tv_published", "pixels"), ["baseline.iterations=300"])}
 
 
