@@ -20,6 +20,7 @@ PIECES = 8192  # of them, on each side
 DIRECTIONS = 64
 SHOWN = 5  # pictures a side of the grids
 LARGE = 256  # px
+VARIED = 4  # 1 / the standard deviation of photos, about
 
 
 class Generative:
@@ -66,7 +67,7 @@ class Generative:
 
     def model(self, net: nn.Module, card: Card, precision: str) -> nn.Module:
         """What learns, with the network as its `net`."""
-        self.critic = Critic(card.channels, self.discriminator, self.optimizer, self.seed)
+        self.critic = Critic(card.channels + 1, self.discriminator, self.optimizer, self.seed)
         return Sampler(net, self.depth, precision)
 
     def loss(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -75,9 +76,9 @@ class Generative:
         count, _, height, width = real.shape
         z = model.latents(count, height, width, self.seed, "latents of a step", self.critic.steps)
         made = model(z.to(real.device))[..., :height, :width]
-        self.critic.learn(2 * real - 1, 2 * made - 1)
+        self.critic.learn(judged(real), judged(made))
         self.patch = height
-        return self.critic(2 * made - 1)
+        return self.critic(judged(made))
 
     def scores(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Mapping[str, Tensor]:
         """Of a held-out picture (clean, the same): its patches, which `pooled` compares."""
@@ -87,7 +88,7 @@ class Generative:
         """Of all held-out pictures together, beside as many samples, always of the same latents."""
         real = torch.cat([row["real"] for row in rows])
         made = model.drawn(len(real), self.patch, self.patch, self.seed, "held out")
-        hinge = self.critic.hinge(2 * real - 1, 2 * made - 1)
+        hinge = self.critic.hinge(judged(real), judged(made))
         return {"swd": float(sliced_distance(real, made, self.seed)), "hinge": float(hinge)}
 
     def shown(self, scores: Mapping[str, float]) -> str:
@@ -106,6 +107,15 @@ class Generative:
         made = model.drawn(SHOWN**2, self.patch, self.patch, self.seed, "shown").cpu()
         large = model.drawn(1, LARGE, LARGE, self.seed, "large").cpu()
         return [("samples", grid(made)), (f"a sample of {LARGE} px", large), ("held out", grid(real.cpu()))]
+
+
+def judged(pictures: Tensor) -> Tensor:
+    """What the discriminator sees: pictures in [-1, 1], and how much those of the batch differ; (N, C + 1, H, W).
+
+    Without the last plane, as in https://arxiv.org/abs/1710.10196 but of the pixels, all samples soon have one colour.
+    """
+    spread = (VARIED * pictures.std(0, correction=0).mean() - 1).expand(len(pictures), 1, *pictures.shape[-2:])
+    return torch.cat((2 * pictures - 1, spread), 1)
 
 
 def patches_of(picture: Tensor, side: int) -> Tensor:

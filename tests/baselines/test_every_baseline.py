@@ -19,7 +19,7 @@ TRIED = [pytest.param(name, marks=pytest.mark.skipif(name in PACKAGES and not fi
          for name in TASKS]
 ANY_TASK = ("tv", "tv_published", "pixels")
 ELSEWHERE = {"none", "published", "bm3d", "mean", "maximum", "laplacian", "fbp", "zero_filled",  # other tests
-             "trained", "dncnn", "denoiser", "pixelcnn_map"}
+             "trained", "dncnn", "denoiser", "gan", "pixelcnn_map"}
 FEW = {"tv": ["baseline.iterations=100"], **dict.fromkeys(("tv_published", "pixels"), ["baseline.iterations=300"])}
 
 
