@@ -80,8 +80,11 @@ def of_set(names: list[str], name: object) -> str:
     """The `name` of a picture of a data set, as text: the command line reads data.name=101085 as a number.
 
     Raises:
-        ValueError: there is none, or no such picture; the message lists `names`.
+        ValueError: there is none, or no such picture; the message lists `names`. Or the set has no pictures here.
     """
+    if not names:
+        raise ValueError(f"data.name={name}: no picture of this set is here: give the folder of your data sets as "
+                         "data.root=... or in the variable DIP_LAB_DATA")
     if name is None:
         raise ValueError(f"data.name is missing: pick one with data.name=..., or all with -m data.name='glob(*)'; "
                          f"there are {some_of(names, 40)}")

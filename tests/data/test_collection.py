@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dip_lab.build import build_problem
+from dip_lab.build import build_problem, load_images
 from dip_lab.compose import compose
 from dip_lab.data.collection import Collection
 from dip_lab.data.images import read_picture
@@ -197,3 +197,9 @@ def test_a_mask_of_the_observation_needs_an_observation_of_the_same_size(picture
     with pytest.raises(ValueError, match="nothing is known") as refused:
         problem_of(picture, *OBSERVED, f"task.observation={black}")
     line_of(refused)
+
+
+def test_a_set_that_is_nowhere(monkeypatch):
+    monkeypatch.delenv("DIP_LAB_DATA", raising=False)
+    with pytest.raises(ValueError, match=r"^data\.name=beach: no picture of this set is here: give .* DIP_LAB_DATA$"):
+        load_images(compose(["data=large_hole", "data.name=beach"]).data)
