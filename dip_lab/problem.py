@@ -146,16 +146,17 @@ class Problem(nn.Module):
 
     @torch.no_grad()
     def guide(self) -> Tensor:
-        """What a network gets as its input, made from the observation, `(N, c, H, W)`.
+        """What a network gets as its input, made from the observation that a fit may see, `(N, c, H, W)`."""
+        return self.view.guide(self.seen(), self.operator)
 
-        Values that are held out would be known to the network: each is the mean of its neighbours that are not.
-        """
-        observation = self.observation
-        if self._held is not None:
-            counted = self.counted.expand_as(observation)
-            near = F.avg_pool2d(observation * counted, 3, 1, 1) / F.avg_pool2d(counted, 3, 1, 1).clamp(min=1e-6)
-            observation = torch.where(self._held.to(observation.device), near, observation)
-        return self.view.guide(observation, self.operator)
+    @torch.no_grad()
+    def seen(self) -> Tensor:
+        """The observation as a fit may see it: in place of each value that is held out, the mean of its neighbours."""
+        if self._held is None:
+            return self.observation
+        counted = self.counted.expand_as(self.observation)
+        near = F.avg_pool2d(self.observation * counted, 3, 1, 1) / F.avg_pool2d(counted, 3, 1, 1).clamp(min=1e-6)
+        return torch.where(self._held.to(near.device), near, self.observation)
 
     def noise_std(self) -> float | None:
         """Standard deviation of the observation's noise, as estimated from (the first frame of) it.

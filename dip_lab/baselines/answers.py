@@ -24,7 +24,7 @@ def check_baseline(baseline: object, key: str) -> Baseline:
 
 @torch.no_grad()
 def answer_of(baseline: Baseline, problem: Problem, key: str) -> tuple[Tensor, Tensor]:
-    """What a baseline makes of each frame of a problem, whose target it does not see.
+    """What a baseline makes of each frame of a problem; it sees neither the target nor what is held out.
 
     Args:
         baseline: Problem -> image (1, C, H, W).
@@ -41,7 +41,7 @@ def answer_of(baseline: Baseline, problem: Problem, key: str) -> tuple[Tensor, T
     answers, wanted = [], []
     for frame in range(len(problem.observation)):
         part = problem.part(slice(frame, frame + 1))
-        part.target = None
+        part.target, part.observation = None, part.seen()
         try:
             answers.append(baseline(part).float())
         except ValueError as error:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dip_lab.baselines.answers import answer_of
 from dip_lab.build import build_problem
 from dip_lab.compose import compose
 from dip_lab.data.images import Images
@@ -93,3 +94,12 @@ def test_wrong_values(weight, until, said):
 def test_yaml():
     cfg = compose(["regularizer=[tv,towards]", "baseline@regularizer.towards.baseline=voronoi"])
     assert isinstance(instantiate(cfg.regularizer.towards), Towards)
+
+
+def test_the_baseline_does_not_see_what_is_held_out():
+    problem = build_problem(compose(["task.sigma=25"]).task, Images("random", torch.rand(1, 3, 12, 14), clean=True), 0)
+    held = torch.rand(problem.observation.shape) < 0.2
+    problem.hold_out(held)
+    answer, _ = answer_of(lambda part: part.observation, problem, "key")
+    assert torch.equal(answer[~held], problem.observation[~held]) and torch.equal(answer, problem.guide())
+    assert (answer[held] != problem.observation[held]).all() and not torch.equal(answer, problem.observation)
