@@ -1,7 +1,7 @@
+"""What a fit uses of the machine."""
+
 import mmap
 import sys
-
-"""What a fit uses of the machine."""
 
 import pytest
 import torch
@@ -87,6 +87,6 @@ def test_the_peak_of_an_earlier_cell_does_not_count():
     block = mmap.mmap(-1, 256 * 2**20)
     block.write(bytes(len(block)))
     block.close()
-    before = machine.peak_memory_mb("cpu")
-    machine.free_memory()
-    assert machine.peak_memory_mb("cpu") < before - 200
+    before = machine_module.peak_memory_mb("cpu")
+    machine_module.free_memory()
+    assert machine_module.peak_memory_mb("cpu") < before - 200
