@@ -25,11 +25,18 @@ def psnr(image: Tensor, target: Tensor, where: Tensor | None = None) -> Tensor:
     return -10 * ((square * counted).sum() / counted.sum()).log10()
 
 
-def ssim(image: Tensor, target: Tensor, where: Tensor | None = None) -> Tensor:
-    """Structural similarity (Wang et al. 2004): Gaussian window 11 x 11, sigma 1.5, no padding, range 1.
+def ssim(image: Tensor, target: Tensor) -> Tensor:
+    """Structural similarity (Wang et al. 2004): the mean over all windows of `ssim_windows`."""
+    return ssim_windows(image, target).mean()
 
-    A picture with a side under 11 px gets the largest odd window that fits, its sigma shrunk in proportion. `where`,
-    broadcastable to the image, counts only the windows around values where it is 1; NaN if there are none.
+
+def ssim_windows(image: Tensor, target: Tensor) -> Tensor:
+    """Structural similarity of each window: Gaussian, 11 x 11, sigma 1.5, no padding, range 1.
+
+    A picture with a side under 11 px gets the largest odd window that fits, its sigma shrunk in proportion.
+
+    Returns:
+        (1, C, h, w) float32, smaller than the images by the half of a window on each side.
     """
     from torchmetrics.functional.image import structural_similarity_index_measure  # 2 s to import
 
@@ -41,12 +48,15 @@ def ssim(image: Tensor, target: Tensor, where: Tensor | None = None) -> Tensor:
         _clamped(image), _clamped(target), sigma=sigma, data_range=1.0, return_full_image=True
     )
     height, width = image.shape[-2:]
-    inside = (..., slice(radius, height - radius), slice(radius, width - radius))
-    similarity = similarity[inside]  # its own mean counts the padded border too
-    if where is None:
-        return similarity.mean()
-    counted = where.to(similarity).expand_as(image)[inside]
-    return (similarity * counted).sum() / counted.sum()
+    return similarity[..., radius : height - radius, radius : width - radius]  # it has the padded border too
+
+
+def ssim_where(windows: Tensor, where: Tensor) -> Tensor:
+    """The mean over the windows around the values where `where` (1, 1 or C, H, W) is 1; NaN if there are none."""
+    margin = (where.shape[-1] - windows.shape[-1]) // 2
+    height, width = where.shape[-2:]
+    counted = where[..., margin : height - margin, margin : width - margin].to(windows).expand_as(windows)
+    return (windows * counted).sum() / counted.sum()
 
 
 def limited_luma(image: Tensor) -> Tensor:

@@ -1,5 +1,8 @@
 """What a fit uses of the machine."""
 
+import mmap
+import sys
+
 import pytest
 import torch
 
@@ -77,3 +80,13 @@ def test_a_limit_that_is_too_small_for_the_libraries_is_refused(monkeypatch):
     with pytest.raises(ValueError, match=r"ulimit -v allows this process 300 MiB, a fit needs at least 1536"):
         check_limits()
     assert all(least > 300 * 2**20 for _, least in LEAST.values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can forget a peak")
+def test_the_peak_of_an_earlier_cell_does_not_count():
+    block = mmap.mmap(-1, 256 * 2**20)
+    block.write(bytes(len(block)))
+    block.close()
+    before = machine_module.peak_memory_mb("cpu")
+    machine_module.free_memory()
+    assert machine_module.peak_memory_mb("cpu") < before - 200
