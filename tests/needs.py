@@ -22,12 +22,15 @@ NEEDS = {
     "data=sources": ["data.paths=[{tmp}/clip/one_1.png,{tmp}/clip/one_2.png]", "task=fusion"],
     "data=video": ["data.path={tmp}/clip"],
     "latent=baseline": ["task=inpaint"],
+    "generator=learned": ["net.width=32"],  # that of the weights
     "latent=coarse": ["net=deep_decoder"],
     "latent=coarse_normal": ["net=dcgan"],
     "descent/stages=latent_first": ["latent=learned"],
     "latent=guided": ["latent.path={tmp}/observed.png"],
     "optimizer=lbfgs": ["latent.jitter=0"],
     "regularizer=towards": ["task=inpaint"],
+    "regularizer/pnp/denoiser=deepinv": ["regularizer.pnp.denoiser.model={{_target_:deepinv.models.MedianFilter}}"],
+    "regularizer/red/denoiser=deepinv": ["regularizer.red.denoiser.model={{_target_:deepinv.models.MedianFilter}}"],
     "stopping=flat_patches": ["data=phantom", "data.size=24"],  # four patches of 16 x 16 px
     "stopping=sure": ["latent=image"],
     "task=custom": ["task.operator.module={{_target_:torch.nn.AvgPool2d,kernel_size:2}}"],
