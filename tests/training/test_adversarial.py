@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from dip_lab.build import build_problem
 from dip_lab.compose import compose
@@ -14,31 +13,14 @@ from dip_lab.objectives.adversarial import Adversarial, judged
 from dip_lab.training.checkpoint import BEST, LAST, Card, load
 from dip_lab.training.module import Training
 from dip_lab.training.restorer import inputs_of
+from tests.training.killing import Killed, folder_of, killed_at, same
 
+pytestmark = pytest.mark.usefixtures("photos")
 TINY = ["objective=adversarial", "task=inpaint", "task/mask=strokes", "net=gated_unet", "net.width=4",
         "net.dilations=[2]", "objective.discriminator={width:4,layers:2}", "data=train/folder", "data.path=photos",
         "patch=16", "batch=4", "iterations=6", "epoch=2", "logger=none", "device=cpu", "precision=float32", "threads=1"]
-
-
 CARD = Card("gated_unet", {}, 3, 1, False, False, "inpaint", {}, "NoNoise", None, "train/folder",
             objective="adversarial")
-
-
-class Killed(BaseException):
-    pass
-
-
-@pytest.fixture(autouse=True)
-def photos(tmp_path):
-    """A folder of four small pictures in colour where the command is given."""
-    (tmp_path / "photos").mkdir()
-    for number in range(4):
-        picture = Image.radial_gradient("L").resize((40 + number, 36))
-        Image.merge("RGB", [picture, picture.rotate(90), picture]).save(tmp_path / "photos" / f"{number}.png")
-
-
-def folder_of(name: str = "train") -> Path:
-    return next(Path("outputs", name).iterdir())
 
 
 def objective(*overrides: str) -> Adversarial:
@@ -63,18 +45,6 @@ def test_it_learns(train):
     assert float(rows[-1].split(",")[4]) > 12.5  # a grey filling: 10.6
 
 
-def killed_at(step: int):
-    """`Training.training_step` that ends the process, as far as a test can, at a step."""
-    before = Training.training_step
-
-    def dies(self, batch, batch_idx):
-        if self.step == step:
-            raise Killed
-        return before(self, batch, batch_idx)
-
-    return dies
-
-
 @pytest.mark.parametrize("more", [[], ["optimizer=adam"]], ids=["muon", "adam"])
 def test_it_is_continued_exactly(train, monkeypatch, more):
     train(*TINY, *more, "name=whole")
@@ -94,21 +64,6 @@ def test_it_is_continued_exactly(train, monkeypatch, more):
     assert rows[0] == rows[1]
     extra = whole["critic._extra_state"]
     assert extra["steps"] == 6 and extra["moments"]["state"] and "critic.net.head.parametrizations.weight.0._u" in whole
-
-
-def same(one, other):
-    """Both trees of tensors and plain values are equal."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            same(one[key], other[key])
-    elif isinstance(one, list):
-        for mine, theirs in zip(one, other, strict=True):
-            same(mine, theirs)
-    else:
-        assert one == other
 
 
 def test_the_discriminator_depends_on_the_seed_alone(one_thread):

@@ -5,36 +5,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from dip_lab.nets.dcgan import DCGAN
 from dip_lab.objectives.generative import grid, patches_of, sliced_distance
 from dip_lab.training.checkpoint import LAST, Card, load, restorer_of
 from dip_lab.training.module import Training
 from dip_lab.training.sampler import Sampler
+from tests.training.killing import Killed, folder_of
 
+pytestmark = pytest.mark.usefixtures("photos")
 TINY = ["objective=generative", "net=dcgan", "net.width=4", "objective.discriminator={width:4,layers:2}",
         "data=train/folder", "data.path=photos", "patch=32", "batch=4", "iterations=6", "epoch=2", "logger=none",
         "device=cpu", "precision=float32", "threads=1"]
 CARD = Card("dcgan", {"width": 4}, 3, 1, False, False, "generative", {}, None, None, "train/folder",
             objective="generative")
-
-
-class Killed(BaseException):
-    pass
-
-
-@pytest.fixture(autouse=True)
-def photos(tmp_path):
-    """A folder of four small pictures in colour where the command is given."""
-    (tmp_path / "photos").mkdir()
-    for number in range(4):
-        picture = Image.radial_gradient("L").resize((40 + number, 36))
-        Image.merge("RGB", [picture, picture.rotate(90), picture]).save(tmp_path / "photos" / f"{number}.png")
-
-
-def folder_of(name: str = "train") -> Path:
-    return next(Path("outputs", name).iterdir())
 
 
 def test_it_leaves_a_generator_and_samples(train):

@@ -6,25 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from dip_lab.training.checkpoint import KEY, Card, density_of, load, load_density, restorer_of, save
 
+pytestmark = pytest.mark.usefixtures("photos")
 TINY = ["objective=likelihood", "net=pixelcnn", "net.width=8", "net.layers=1", "net.levels=9", "data=train/folder",
         "optimizer=adam", "data.path=photos", "patch=16", "batch=4", "iterations=40", "epoch=20", "optimizer.lr=0.02",
         "logger=none", "device=cpu", "precision=float32", "threads=1"]
 OPTIONS = {"width": 6, "layers": 1, "kernel_first": 3, "kernel": 3, "levels": 6}
 CARD = Card("pixelcnn", OPTIONS, 1, 0, False, False, "likelihood", {}, None, None, "train/folder",
             objective="likelihood")
-
-
-@pytest.fixture(autouse=True)
-def photos(tmp_path):
-    """A folder of four small pictures where the command is given."""
-    (tmp_path / "photos").mkdir()
-    for number in range(4):
-        picture = Image.radial_gradient("L").resize((40 + number, 36))
-        Image.merge("RGB", [picture, picture.rotate(90), picture]).save(tmp_path / "photos" / f"{number}.png")
 
 
 @pytest.mark.parametrize("channels", [1, 3])

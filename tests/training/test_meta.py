@@ -13,9 +13,9 @@ from dip_lab.latents.noise import Noise
 from dip_lab.objectives.meta import Meta
 from dip_lab.training.checkpoint import LAST, load
 from dip_lab.training.module import Training
-from tests.training.test_adversarial import Killed, killed_at, same
-from tests.training.test_generative import photos  # noqa: F401
+from tests.training.killing import Killed, killed_at, same
 
+pytestmark = pytest.mark.usefixtures("photos")
 SMALL = ("objective=meta", "net=skip_narrow", "net.width=4", "net.depth=2", "latent.depth=3", "objective.steps=2",
          "patch=16", "batch=2", "epoch=2", "iterations=4", "data=train/folder", "data.path=photos", "logger=none",
          "device=cpu", "precision=float32", "threads=1")
