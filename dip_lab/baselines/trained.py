@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dip_lab.checks import file_name, integer, number
+from dip_lab.checks import integer, number
 from dip_lab.problem import Problem
 from dip_lab.runs.folder import BEST
 from dip_lab.tasks.noise import Gaussian, NoNoise
-from dip_lab.training.checkpoint import Trained, file_of, load
+from dip_lab.training.checkpoint import Trained, by_channels, file_of, load
 from dip_lab.training.restorer import LEVELS, inputs_of, with_known
 
 log = logging.getLogger(__name__)
@@ -53,10 +53,7 @@ class Learned:
             raise ValueError("baseline=trained needs weights: give baseline.checkpoint=outputs/train/<run>, the folder "
                              "of a run of scripts/train.py, or a file of weights")
         both = isinstance(checkpoint, Mapping)
-        if both and set(checkpoint) != {"grey", "colour"}:
-            raise ValueError(f"baseline.checkpoint={dict(checkpoint)}: give one file, or one as grey and one as colour")
-        files = checkpoint if both else dict.fromkeys(("grey", "colour"), checkpoint)
-        self.files = {kind: file_name("baseline.checkpoint", file) for kind, file in files.items()}
+        self.files = by_channels("baseline.checkpoint", checkpoint)
         self.sigma = sigma if sigma in (None, BLIND) else _sigma(sigma)
         self.sigma_range = None if sigma_range is None else _range(sigma_range)
         self.tile = None if tile is None else integer("baseline.tile", tile, SMALLEST_TILE)

@@ -7,8 +7,8 @@ import torch
 from skimage import restoration
 from torch import Tensor, nn
 
-from dip_lab.checks import file_name, flag, integer, number
-from dip_lab.training.checkpoint import load
+from dip_lab.checks import flag, integer, number
+from dip_lab.training.checkpoint import by_channels, load
 from dip_lab.training.restorer import LEVELS
 
 TILE, OVERLAP = 512, 32  # px: larger images are denoised in windows
@@ -107,13 +107,9 @@ class Trained:
         key = "regularizer.red.denoiser"
         if not checkpoint:
             raise ValueError(f"{key}.checkpoint=null: give {key}.checkpoint=outputs/train/<run>, or a file of weights")
-        both = isinstance(checkpoint, Mapping)
-        if both and set(checkpoint) != {"grey", "colour"}:
-            raise ValueError(f"{key}.checkpoint={dict(checkpoint)}: give one file, or one as grey and one as colour")
-        files = checkpoint if both else dict.fromkeys(("grey", "colour"), checkpoint)
+        self.files = by_channels(f"{key}.checkpoint", checkpoint)
         self.sigma = number(f"{key}.sigma", sigma, 0, above=True)
-        self.trained = {file: load(file_name(f"{key}.checkpoint", file)) for file in files.values()}
-        self.files = files
+        self.trained = {file: load(file) for file in self.files.values()}
         for file, trained in self.trained.items():
             card, given = trained.card, f"{key}.checkpoint={file}"
             if card.task != "denoise":

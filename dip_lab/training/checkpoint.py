@@ -21,7 +21,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
 from dip_lab.catalogue import config_folder, options
-from dip_lab.checks import one_line, one_of, plain_name
+from dip_lab.checks import file_name, one_line, one_of, plain_name
 from dip_lab.data.registry import located
 from dip_lab.instantiate import instantiate
 from dip_lab.nets.torch2017 import set_align_corners
@@ -209,6 +209,23 @@ def file_of(checkpoint: str, root: str | None = None) -> Path:
                              "scripts/train.py that has come to its first validation")
         return path / BEST
     return located(checkpoint, root)
+
+
+def by_channels(key: str, checkpoint: str | Mapping[str, str]) -> dict[str, str]:
+    """The file for grey pictures and that for colour, {"grey": ..., "colour": ...}; one file is for both.
+
+    Args:
+        key: of the config, for an error.
+        checkpoint: a file or a run's folder, or the mapping.
+
+    Raises:
+        ValueError: a mapping with other keys, or a value that is no file's name.
+    """
+    if not isinstance(checkpoint, Mapping):
+        checkpoint = dict.fromkeys(("grey", "colour"), checkpoint)
+    if set(checkpoint) != {"grey", "colour"}:
+        raise ValueError(f"{key}={dict(checkpoint)}: give one file, or one as grey and one as colour")
+    return {kind: file_name(key, file) for kind, file in checkpoint.items()}
 
 
 def load(checkpoint: str, root: str | None = None, precision: str = "float32") -> Trained:

@@ -10,7 +10,7 @@ from torch import nn
 from dip_lab.checks import one_line
 from dip_lab.nets.weights import load_weights, take
 from dip_lab.runs.folder import WEIGHTS
-from dip_lab.training.checkpoint import about, weights_of
+from dip_lab.training.checkpoint import about, by_channels, weights_of
 
 
 def load_start(net: nn.Module, start: str | Mapping[str, str], channels: int) -> Mapping[str, Any] | None:
@@ -28,10 +28,7 @@ def load_start(net: nn.Module, start: str | Mapping[str, str], channels: int) ->
     Raises:
         ValueError: they cannot be read, or are those of another network.
     """
-    if isinstance(start, Mapping):
-        if set(start) != {"grey", "colour"}:
-            raise ValueError(f"generator.init_from={dict(start)}: give one file, or one as grey and one as colour")
-        start = start["grey" if channels == 1 else "colour"]
+    start = by_channels("generator.init_from", start)["grey" if channels == 1 else "colour"]
     asked, folder = f"generator.init_from={start}", Path(os.path.expanduser(str(start)))
     if (folder / WEIGHTS).is_file():
         load_weights(net, folder)
