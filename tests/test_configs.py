@@ -51,8 +51,9 @@ def files(tmp_path_factory):
 @pytest.mark.parametrize("overrides", cases(), ids=" ".join)
 def test_every_option_runs(overrides, files, monkeypatch):
     monkeypatch.setenv("DIP_LAB_TARGETS", "deepinv")
-    if any(text.endswith("=deepinv") for text in overrides):
-        pytest.importorskip("deepinv")
+    for package in ("deepinv", "bm3d"):
+        if any(text.endswith(f"={package}") for text in overrides):
+            pytest.importorskip(package)
     more = needed(overrides, files)
     narrow = [] if overrides[0].startswith("net=") else ["net.width=4"]
     cfg = compose([*SHORT, *narrow, *overrides, *more])

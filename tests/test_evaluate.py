@@ -90,7 +90,7 @@ def test_dip_on_the_same_observation_is_a_row(command, tmp_path):
     fits = {"same": {}, "another": {"observation": "00000000"}, "failed": {"status": "failed"}}
     for name, change in fits.items():
         Path("outputs/mine", name).mkdir(parents=True)
-        fit = {**result, "net": "skip", "baseline": None, "psnr": 31.25, **change}
+        fit = {**result, "net": "skip", "baseline": None, "restorer": None, "psnr": 31.25, **change}
         Path("outputs/mine", name, "result.json").write_text(json.dumps(fit), encoding="utf-8")
     code, printed, errors = command("one.pt")
     assert code == 0, errors

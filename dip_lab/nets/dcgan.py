@@ -1,5 +1,6 @@
 """A small generator of pictures after DCGAN, https://arxiv.org/abs/1511.06434, fully convolutional."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -46,5 +47,5 @@ class DCGAN(nn.Module):
 
 def normed(x: Tensor) -> Tensor:
     """(N, C, H, W) with a mean square of 1 over the channels of each pixel."""
-    wide = x.float()
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
     return (wide * (wide.square().mean(1, keepdim=True) + 1e-8).rsqrt()).to(x.dtype)
