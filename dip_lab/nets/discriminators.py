@@ -30,8 +30,8 @@ class PatchGAN(nn.Module):
 
     def __init__(self, in_channels: int, width: int, layers: int):
         super().__init__()
-        w, count = integer("objective.discriminator.width", width, 1), integer("objective.discriminator.layers", layers,
-                                                                                1, 8)
+        w = integer("objective.discriminator.width", width, 1)
+        count = integer("objective.discriminator.layers", layers, 1, 8)
         widths = [in_channels, *(w * min(WIDEST, 2**layer) for layer in range(count))]
         self.layers = nn.ModuleList(spectral_norm(nn.Conv2d(a, b, 4, 2, 1))
                                     for a, b in zip(widths, widths[1:], strict=False))

@@ -60,30 +60,45 @@ def load_weights(net: nn.Module, folder: Path) -> None:
         raise ValueError(f"{path}: cannot be read: {' '.join(str(error).split())[:100]}") from error
     if not isinstance(weights, Mapping):
         raise ValueError(f"{asked}: {WEIGHTS} holds {type(weights).__name__}, no weights: save net.state_dict()")
-    take(net, weights, asked, "fitted another network")
+    start_with(net, weights, asked, "fitted another network")
 
 
-def take(net: nn.Module, weights: Mapping[str, Any], asked: str, what: str) -> None:
-    """Load weights of any floating type, all of which the network must have.
+def start_with(net: nn.Module, weights: Mapping[str, Any], asked: str, source: str) -> None:
+    """Load the weights that a fit starts with.
 
     Args:
         net: takes them.
         weights: by their names.
         asked: what the user said, for an error.
-        what: where they come from, for an error.
+        source: what they come from, for an error.
 
     Raises:
         ValueError: they are those of another network, or not finite.
+    """
+    fill(net, weights, f"{asked}: {source}", "here; give the same net and values, latent depth and colours",
+         f"{asked}: {{}} is not finite: give weights of a sound run")
+
+
+def fill(net: nn.Module, weights: Mapping[str, Any], another: str, here: str, unsound: str) -> None:
+    """Load weights of any floating type, if they are exactly those that a network has.
+
+    Args:
+        net: takes them.
+        weights: by their names.
+        another, here: how an error about the first weight of another shape begins and ends.
+        unsound: the error about a weight, {}, that is not finite.
+
+    Raises:
+        ValueError: one of these errors.
     """
     own = net.state_dict()
     for key in own | dict(weights):
         mine, theirs = (shape_of(each[key]) if key in each else "absent" for each in (own, weights))
         if mine != theirs:
-            raise ValueError(f"{asked}: {what}: {str(key)[:100]} is {theirs} there and {mine} here; give the same net "
-                             "and values, latent depth and colours")
+            raise ValueError(f"{another}: {str(key)[:100]} is {theirs} there and {mine} {here}")
     for key, value in weights.items():
         if not value.isfinite().all():
-            raise ValueError(f"{asked}: {key} is not finite: give weights of a sound run")
+            raise ValueError(unsound.format(key))
     net.load_state_dict({key: value.to(own[key].dtype) for key, value in weights.items()})
 
 

@@ -47,7 +47,7 @@ class Generative:
 
     monitor, better = "swd", "min"
     columns = ("swd", "hinge")
-    usage = ("task=inpaint net=dcgan latent=learned latent@latent.start=coarse_normal descent/stages=latent_first "
+    usage = ("task=inpaint net={net} latent=learned latent@latent.start=coarse_normal descent/stages=latent_first "
              "generator.init_from={}")
 
     def __init__(self, degraded: bool, depth: int, discriminator: Mapping[str, Any],

@@ -42,7 +42,7 @@ class Meta:
     monitor, better = "psnr", "max"
     columns = ("psnr", "ssim")
     degraded = fits = True
-    usage = "net=skip_narrow average=ema_short generator.init_from={}"
+    usage = "net={net} generator.init_from={}"
 
     def __init__(self, latent: Latent, steps: int, lr: float, precision: str, seed: int):
         self.latent, self.depth, self.seed, self.precision = latent, latent.depth, seed, precision

@@ -16,7 +16,7 @@ class Restoration:
         better: whether it should be large (max) or small (min).
         columns: of history.csv.
         degraded: it learns from degraded patches.
-        usage: what run.py is given to use what was learnt; {} is the folder of the run.
+        usage: what run.py is given to use what was learnt; {} is the folder of the run, {net} its network.
 
     Args:
         misfit: of configs/task/misfit, between pictures here.

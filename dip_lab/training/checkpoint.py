@@ -25,7 +25,7 @@ from dip_lab.checks import file_name, one_line, one_of, plain_name
 from dip_lab.data.registry import located
 from dip_lab.instantiate import instantiate
 from dip_lab.nets.torch2017 import set_align_corners
-from dip_lab.nets.weights import shape_of
+from dip_lab.nets.weights import fill, shape_of
 from dip_lab.runs.folder import BEST
 from dip_lab.runs.proved import Unproved, prove, write_proved
 from dip_lab.training.density import Density
@@ -251,7 +251,8 @@ def _loaded(checkpoint: str, root: str | None, made: Callable[[Card], Restorer |
     path, card, weights = weights_of(checkpoint, root)
     try:
         restorer = made(card)
-        _fill(restorer, weights)
+        fill(restorer.net, weights, "the weights of another network", "in the network of its card",
+             "{} is not finite: give the file of a sound training")
     except ValueError as error:
         raise ValueError(f"{path}: {one_line(error)}") from error
     return Trained(restorer.eval(), card, path, hashlib.sha256(path.read_bytes()).hexdigest())
@@ -345,24 +346,6 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_plain, value))
     return value is None or (isinstance(value, str | int | float) and "${" not in str(value))
-
-
-def _fill(restorer: Restorer | Density, weights: Mapping[str, Any]) -> None:
-    """Load the weights of its network, of any floating type.
-
-    Raises:
-        ValueError: they are those of another network, or not finite.
-    """
-    own = restorer.net.state_dict()
-    for key in own | dict(weights):
-        mine, theirs = (shape_of(each[key]) if key in each else "absent" for each in (own, weights))
-        if mine != theirs:
-            raise ValueError(f"the weights of another network: {str(key)[:100]} is {theirs} there and {mine} in "
-                             "the network of its card")
-    for key, value in weights.items():
-        if not value.isfinite().all():
-            raise ValueError(f"{key} is not finite: give the file of a sound training")
-    restorer.net.load_state_dict({key: value.to(own[key].dtype) for key, value in weights.items()})
 
 
 def _kair(content: Mapping[str, Any]) -> tuple[Card, dict[str, Tensor]]:

@@ -118,9 +118,9 @@ def curves(history: History, title: str, score: str) -> Figure:
     return figure
 
 
-def said(folder: Path, score: float | None, objective: Any) -> str:
+def said(folder: Path, score: float | None, objective: Any, net: str) -> str:
     """The last lines of a training: what it reached, and how to use it."""
     here = printable(str(from_here(folder)))
     reached = "" if score is None else f"held out  {score:.2f} ({objective.monitor})\n"
     return (f"{reached}weights   {here}/{BEST}\ncurves    {here}/curves.png\n"
-            f"use it    python run.py {objective.usage.format(here)} data=file data.path=photo.jpg")
+            f"use it    python run.py {objective.usage.format(here, net=net)} data=file data.path=photo.jpg")

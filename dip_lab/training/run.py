@@ -38,5 +38,5 @@ def train(cfg: DictConfig, training: Training, folder: Path,
         if plan.module.start < plan.module.iterations:
             plan.trainer.fit(plan.module, plan.data)
     score = read(folder / BEST)[KEY]["score"] if (folder / BEST).is_file() else None
-    print(said(folder, score, plan.module.objective))
+    print(said(folder, score, plan.module.objective, plan.module.card.net))
     return score, plan.interrupt.name

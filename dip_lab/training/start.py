@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from dip_lab.checks import one_line
-from dip_lab.nets.weights import load_weights, take
+from dip_lab.nets.weights import load_weights, start_with
 from dip_lab.runs.folder import WEIGHTS
 from dip_lab.training.checkpoint import about, by_channels, weights_of
 
@@ -38,5 +38,5 @@ def load_start(net: nn.Module, start: str | Mapping[str, str], channels: int) ->
     except ValueError as error:
         raise ValueError(f"{asked}: {one_line(error).removeprefix(f'{folder}: ')}; give the folder of a fit or of a "
                          "training, or a file of weights") from error
-    take(net, weights, asked, f"is a training of net={card.net}")
+    start_with(net, weights, asked, f"is a training of net={card.net}")
     return about(path, card)

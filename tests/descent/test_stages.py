@@ -8,6 +8,7 @@ from torch import nn
 from dip_lab.build import build_module, build_problem, load_images
 from dip_lab.compose import compose
 from dip_lab.descent.stages import All, LatentFirst
+from tests.test_resume import KillAt, Killed
 
 SEARCH = ["task=inpaint", "net=skip", "latent=learned", "descent/stages=latent_first"]
 
@@ -58,19 +59,6 @@ def test_all_at_once_and_never(fit_tiny):
     assert watch.moved[:2] == [{"z"}] * 2 and len(watch.moved[2]) > len(watch.state) / 2
     watch = fitted(fit_tiny, "iterations=4", "descent.stages.latent_alone=4", "descent.weight_noise=0.1")
     assert watch.moved == [{"z"}] * 4
-
-
-class Killed(BaseException):
-    pass
-
-
-class KillAt(pl.Callback):
-    def __init__(self, at):
-        self.at = at
-
-    def on_train_batch_end(self, trainer, module, outputs, iteration, batch_idx):
-        if iteration == self.at:
-            raise Killed
 
 
 def test_a_resumed_fit_is_the_same(fit_tiny, tmp_path):

@@ -5,7 +5,7 @@ from dip_lab.compose import compose
 from dip_lab.instantiate import instantiate
 from dip_lab.regularizers.denoisers import NonLocalMeans, Trained
 from dip_lab.regularizers.pnp import PlugAndPlay
-from tests.regularizers.test_red import observed, random, run, smooth
+from tests.regularizers.test_red import observed, random, resumed, run, smooth
 
 
 def pnp(denoiser=smooth, every=3, mu=0.5):
@@ -39,13 +39,7 @@ def test_admm(every):
 
 @pytest.mark.parametrize("at", [1, 3, 5, 6])
 def test_resume_bit_for_bit_with_a_denoising_pending(at):
-    through, first, second = pnp(), pnp(), pnp()
-    values = run(through, range(1, 13))
-    run(first, range(1, at + 1))
-    second.load_state_dict(first.state_dict())
-    run(first, range(at + 1, at + 5))  # goes on: the second must not notice
-    assert run(second, range(at + 1, 13)) == values[at:]
-    assert torch.equal(second.v, through.v) and torch.equal(second.u, through.u)
+    assert resumed(pnp, at).state_dict().keys() == {"v", "u", "pending"}
 
 
 def test_what_it_needs_is_one_picture():

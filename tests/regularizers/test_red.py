@@ -60,6 +60,18 @@ def run(term, iterations):
     return values
 
 
+def resumed(make, at):
+    """A term that went on from another's state after iteration `at`, bit for bit like one that was not interrupted."""
+    through, first, second = make(), make(), make()
+    values = run(through, range(1, 13))
+    run(first, range(1, at + 1))
+    second.load_state_dict(first.state_dict())
+    run(first, range(at + 1, at + 5))  # goes on: the second must not notice
+    assert run(second, range(at + 1, 13)) == values[at:]
+    assert torch.equal(second.v, through.v) and torch.equal(second.u, through.u)
+    return second
+
+
 def naive(iterations, every, mu, beta, step="fixed_point", rate=1.0):
     """DeepRED with its delays in float64: at a multiple of `every` it gets what was given at the last one."""
     v = random(100).double()
@@ -134,14 +146,7 @@ def test_one_denoising_at_a_time_in_a_thread_of_its_own():
 
 @pytest.mark.parametrize("at", [1, 3, 5, 6])
 def test_resume_bit_for_bit_with_a_denoising_pending(at):
-    through, first, second = red(), red(), red()
-    values = run(through, range(1, 13))
-    run(first, range(1, at + 1))
-    second.load_state_dict(first.state_dict())
-    run(first, range(at + 1, at + 5))  # goes on: the second must not notice
-    assert run(second, range(at + 1, 13)) == values[at:]
-    assert torch.equal(second.v, through.v) and torch.equal(second.u, through.u)
-    assert second.state_dict().keys() == {"v", "u", "denoised", "pending"}
+    assert resumed(red, at).state_dict().keys() == {"v", "u", "denoised", "pending"}
 
 
 def test_roll_back():
